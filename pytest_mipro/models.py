@@ -1,0 +1,81 @@
+"""Which LM and which adapter a run uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_mipro.errors import SettingsError
+
+EMBEDDED = "embedded"
+
+
+def make_lm(name: str, *, api_base: str = "") -> Any:
+    """Make the LM that an ini value names.
+
+    Args:
+        name: ``embedded``, or a model name that ``dspy.LM`` understands.
+        api_base: URL of an OpenAI-compatible server, for a name that is not ``embedded``.
+            Its key comes from the environment, as for any ``dspy.LM``; a local server that
+            wants none gets a placeholder.
+
+    Raises:
+        DependencyError: the embedded LM is not installed.
+        SettingsError: ``dspy.LM`` refuses the name.
+    """
+    import os
+
+    import dspy
+
+    if name == EMBEDDED:
+        from pytest_mipro.embedded import embedded_lm
+
+        return embedded_lm()
+    server: dict[str, Any] = {"api_base": api_base} if api_base else {}
+    if api_base and not os.environ.get("OPENAI_API_KEY"):
+        server["api_key"] = "none"
+    try:
+        return dspy.LM(name, temperature=0.0, **server)
+    except Exception as error:
+        raise SettingsError(
+            f"mipro_lm={name!r}: dspy.LM refuses it: {error}; write provider/model, such as "
+            "openai/gpt-4o-mini, or embedded"
+        ) from error
+
+
+def adapter_for(lm: Any, name: str | None = None) -> Any:
+    """The adapter for an LM: the named one, else DSPy's setting, else plain for the embedded LM.
+
+    Returns None to leave the choice to DSPy.
+    """
+    import dspy
+
+    if name == "plain" or (name is None and dspy.settings.adapter is None and is_embedded(lm)):
+        from pytest_mipro.plain_adapter import PlainAdapter
+
+        return PlainAdapter()
+    if name is None:
+        return None
+    kinds = {"chat": dspy.ChatAdapter, "json": dspy.JSONAdapter, "xml": dspy.XMLAdapter}
+    return kinds[name]()
+
+
+def adapter_name(adapter: Any) -> str:
+    """The adapter's class name, of DSPy's default where there is none."""
+    import dspy
+
+    return type(adapter or dspy.settings.adapter or dspy.ChatAdapter()).__name__
+
+
+def is_embedded(lm: Any) -> bool:
+    """Whether an LM runs on the embedded engine."""
+    return str(getattr(lm, "model", "")).startswith(f"{EMBEDDED}/")
+
+
+def described(lm: Any) -> dict[str, Any]:
+    """Name and decoding settings of an LM, without any key, header or URL."""
+    kept = ("temperature", "max_tokens", "top_p", "top_k", "n", "seed", "reasoning_effort")
+    settings = getattr(lm, "kwargs", {})
+    return {
+        "lm": str(getattr(lm, "model", type(lm).__name__)),
+        "decoding": {key: settings[key] for key in kept if settings.get(key) is not None},
+    }

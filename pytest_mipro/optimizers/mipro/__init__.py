@@ -1,0 +1,5 @@
+"""MIPROv2, in three phases: bootstrap, propose, search."""
+
+from pytest_mipro.optimizers.mipro.optimizer import MIPRO, Compiled, Effort, optimize
+
+__all__ = ["MIPRO", "Compiled", "Effort", "optimize"]

@@ -1,0 +1,253 @@
+"""Phase 1: demonstrations that the program itself made, and that led to a good end result.
+
+After MIPRO (Opsahl-Ong et al. 2024, "Optimizing Instructions and Demonstrations for
+Multi-Stage Language Model Programs", section 3.1): run the program on training inputs; when the
+end result passes the metric, every predictor in the trace gets a demo of what it did. Nothing
+but the end result is supervised.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_mipro.progress import Reporter
+from pytest_mipro.prompts import Demo, PredictorPrompt, Prompts, prompts_of, with_prompts
+from pytest_mipro.scoring import Outcome, Scorer, result_of, unreachable
+
+MAX_ROUNDS = 2
+MAX_ATTEMPTS_PER_SET = 20
+
+DemoSet = tuple[Demo, ...]
+
+
+@dataclass(frozen=True)
+class DemoLimits:
+    """How many demos of each origin a demo set may hold."""
+
+    bootstrapped: int
+    labeled: int
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether no demos are wanted at all."""
+        return self.bootstrapped == 0 and self.labeled == 0
+
+
+def bootstrap(
+    scorer: Scorer,
+    trainset: Sequence[Any],
+    *,
+    teacher: Any,
+    limits: DemoLimits,
+    wanted: int,
+    seed: int,
+    reporter: Reporter,
+) -> dict[str, list[Demo]]:
+    """Run the teacher over training inputs until there are enough passing traces.
+
+    The first round asks the teacher as it is; the second gives it labeled demos, other ones for
+    each block of examples, for the examples that did not pass. Blocks are as wide as the pool,
+    and their results are taken in the order of the examples, so that the result depends on the
+    seed and the number of threads but not on the order in which calls return.
+
+    Args:
+        scorer: runs programs; its metric decides which traces pass.
+        trainset: the training examples.
+        teacher: the program that shows how it is done.
+        limits: how many demos a set may hold.
+        wanted: passing traces after which to stop.
+        seed: randomness.
+        reporter: told of each example.
+
+    Returns:
+        Per predictor the demos, one per passing trace that it took part in.
+
+    Raises:
+        CannotJudge: the LM could not be asked for any example.
+    """
+    demos: dict[str, list[Demo]] = {name: [] for name, _ in scorer.program.named_predictors()}
+    if limits.bootstrapped == 0:
+        return demos
+    rng = random.Random(f"bootstrap-{seed}")
+    left = list(trainset)
+    rng.shuffle(left)
+    passed, outcomes = 0, []
+    reporter.phase("bootstrap", wanted)
+    for round_number in range(MAX_ROUNDS):
+        failed = []
+        for start in range(0, len(left), scorer.threads):
+            if passed >= wanted:
+                return demos
+            block = left[start : start + scorer.threads]
+            program = teacher
+            if round_number:
+                program = _with_labeled(teacher, trainset, block, limits.labeled, rng)
+            for example, outcome in zip(
+                block, _run_block(scorer, program, block, reporter), strict=True
+            ):
+                outcomes.append(outcome)
+                if outcome.success and passed < wanted:
+                    passed += 1
+                    _take(demos, teacher, outcome, rng)
+                    reporter.step()
+                elif not outcome.success:
+                    failed.append(example)
+        if limits.labeled == 0:
+            break
+        left = failed
+    if outcomes and all(outcome.kind == "unreachable" for outcome in outcomes):
+        raise unreachable(outcomes)
+    return demos
+
+
+def labeled_demos(program: Any, trainset: Sequence[Any]) -> dict[str, list[Demo]]:
+    """Per predictor, the training examples that hold all of its fields, as demos."""
+    demos: dict[str, list[Demo]] = {}
+    for name, predictor in program.named_predictors():
+        ins, outs = predictor.signature.input_fields, predictor.signature.output_fields
+        demos[name] = [
+            Demo({k: example[k] for k in ins}, {k: example[k] for k in outs}, "labeled")
+            for example in trainset
+            if all(k in example for k in (*ins, *outs))
+        ]
+    return demos
+
+
+def demo_sets(
+    seed_prompts: Prompts,
+    bootstrapped: Mapping[str, Sequence[Demo]],
+    labeled: Mapping[str, Sequence[Demo]],
+    *,
+    limits: DemoLimits,
+    count: int,
+    seed: int,
+) -> dict[str, list[DemoSet]]:
+    """Build several distinct demo sets per predictor.
+
+    Set 0 is what the program came with, so that the seed prompt is in the space; then come the
+    empty set, a labeled-only set, and mixtures of random size, every second one spread evenly
+    over the output values. A demo never stands twice in a set, nor a set twice in the list.
+
+    Returns:
+        Per predictor at most ``count`` sets, fewer where there are not so many different ones,
+        and at least set 0.
+    """
+    sets: dict[str, list[DemoSet]] = {}
+    for name, prompt in seed_prompts.items():
+        rng = random.Random(f"demos-{seed}-{name}")
+        found: list[DemoSet] = [prompt.demos]
+        seen = {_identity(prompt.demos)}
+
+        def add(
+            demos: Sequence[Demo],
+            found: list[DemoSet] = found,
+            seen: set[tuple[str, ...]] = seen,
+        ) -> None:
+            if len(found) < count and _identity(demos) not in seen:
+                seen.add(_identity(demos))
+                found.append(tuple(demos))
+
+        if not limits.zero_shot:
+            own, given = list(bootstrapped.get(name, ())), list(labeled.get(name, ()))
+            add(())
+            if limits.labeled:
+                add(_spread(given, limits.labeled, rng))
+            for attempt in range(count * MAX_ATTEMPTS_PER_SET):
+                if len(found) >= count:
+                    break
+                pick = _spread if attempt % 2 == 0 else _sample
+                add(_mixture(own, given, limits, pick, rng))
+        sets[name] = found
+    return sets
+
+
+def _mixture(
+    own: Sequence[Demo],
+    given: Sequence[Demo],
+    limits: DemoLimits,
+    pick: Callable[[Sequence[Demo], int, random.Random], list[Demo]],
+    rng: random.Random,
+) -> list[Demo]:
+    most = min(limits.bootstrapped, len(own))
+    chosen = pick(own, rng.randint(min(1, most), most), rng) if most else []
+    taken = {_inputs(demo) for demo in chosen}
+    rest = [demo for demo in given if _inputs(demo) not in taken]
+    chosen += pick(rest, max(0, limits.labeled - len(chosen)), rng)
+    rng.shuffle(chosen)
+    return chosen
+
+
+def _sample(demos: Sequence[Demo], size: int, rng: random.Random) -> list[Demo]:
+    return rng.sample(list(demos), min(size, len(demos)))
+
+
+def _spread(demos: Sequence[Demo], size: int, rng: random.Random) -> list[Demo]:
+    """Sample with each output value as often as the others, as far as there are enough."""
+    groups: dict[str, list[Demo]] = {}
+    for demo in _sample(demos, len(demos), rng):
+        groups.setdefault(Demo({}, demo.outputs, "labeled").key(), []).append(demo)
+    chosen: list[Demo] = []
+    while len(chosen) < size and groups:
+        for key in list(groups):
+            chosen.append(groups[key].pop())
+            if not groups[key]:
+                del groups[key]
+    chosen = chosen[:size]
+    rng.shuffle(chosen)
+    return chosen
+
+
+def _identity(demos: Sequence[Demo]) -> tuple[str, ...]:
+    return tuple(sorted(demo.key() for demo in demos))
+
+
+def _inputs(demo: Demo) -> str:
+    return Demo(demo.inputs, {}, "labeled").key()
+
+
+def _run_block(
+    scorer: Scorer, program: Any, block: Sequence[Any], reporter: Reporter
+) -> list[Outcome]:
+    def running(example: Any) -> Callable[[], Outcome]:
+        return lambda: scorer.run(program, example, trace=True)
+
+    futures = [scorer.call(running(example), kind="bootstrap") for example in block]
+    return [result_of(future, reporter.tick) for future in futures]
+
+
+def _with_labeled(
+    teacher: Any, trainset: Sequence[Any], block: Sequence[Any], size: int, rng: random.Random
+) -> Any:
+    """The teacher with labeled demos, none of which is an example of the block."""
+    others = [example for example in trainset if not any(example is b for b in block)]
+    prompts = {
+        name: PredictorPrompt(
+            prompt.instructions, tuple(_spread(labeled[name], size, rng)) or prompt.demos
+        )
+        for labeled in [labeled_demos(teacher, others)]
+        for name, prompt in prompts_of(teacher).items()
+    }
+    return with_prompts(teacher, prompts)
+
+
+def _take(demos: dict[str, list[Demo]], teacher: Any, outcome: Outcome, rng: random.Random) -> None:
+    """Give every predictor of a passing trace one demo; of repeated calls, one by chance."""
+    steps: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    for name, inputs, outputs in outcome.trace:
+        steps.setdefault(name, []).append((inputs, outputs))
+    signatures = {name: predictor.signature for name, predictor in teacher.named_predictors()}
+    for name, calls in steps.items():
+        if name not in demos:
+            continue
+        inputs, outputs = rng.choice(calls)
+        signature = signatures[name]
+        demo = Demo(
+            {k: inputs[k] for k in signature.input_fields if k in inputs},
+            {k: outputs[k] for k in signature.output_fields if k in outputs},
+            "bootstrapped",
+        )
+        if demo.key() not in {known.key() for known in demos[name]}:
+            demos[name].append(demo)

@@ -1,0 +1,297 @@
+"""Phase 2: instruction candidates, written by an LM that has been told what there is to know.
+
+Grounded as in MIPRO (Opsahl-Ong et al. 2024, section 3.2) in a summary of the data, a
+description of the program and of the predictor's role in it, demos that worked, and a tip that
+varies the style.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pytest_mipro.errors import CannotJudge
+from pytest_mipro.progress import Reporter
+from pytest_mipro.prompts import Demo, Prompts, plain_value
+from pytest_mipro.scoring import Scorer, is_infrastructure, result_of
+
+TIPS: Mapping[str, str] = {
+    "none": "",
+    "plain": "Say it simply, in few words.",
+    "detailed": "Describe the task in detail: what comes in, what goes out, how to decide.",
+    "careful": "Name the mistakes that are easily made and how to avoid them.",
+    "persona": "Begin with the role of an expert who does this for a living.",
+    "stakes": "Make clear why a correct answer matters.",
+    "criteria": "List what speaks for each possible answer.",
+}
+
+MAX_INSTRUCTION_CHARACTERS = 2000
+MAX_CODE_CHARACTERS = 3000
+MAX_FIELD_CHARACTERS = 200
+LEAK_CHARACTERS = 25
+WAVES = 3
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """Which signals a proposal is grounded in; the first four are on by default."""
+
+    data: bool = True
+    program: bool = True
+    demos: bool = True
+    tips: bool = True
+    view_data: int = 10
+
+
+def propose(
+    scorer: Scorer,
+    seed_prompts: Prompts,
+    trainset: Sequence[Any],
+    demos: Mapping[str, Sequence[Demo]],
+    *,
+    lm: Any,
+    count: int,
+    seed: int,
+    grounding: Grounding,
+    temperature: float,
+    reporter: Reporter,
+) -> dict[str, list[str]]:
+    """Ask for instruction candidates for every predictor, all at once on the pool.
+
+    The data summary and the program description are asked for once each. An answer that is
+    empty, too long, a repetition, or that gives away a training example is dropped and asked
+    for again, with another tip, in at most two further waves.
+
+    Args:
+        scorer: gives the pool; its program is described.
+        seed_prompts: the prompts to start from.
+        trainset: what the summary is made of and leaks are looked for in.
+        demos: demos that worked, per predictor.
+        lm: the LM that writes.
+        count: candidates per predictor, the original instruction included.
+        seed: randomness.
+        grounding: which signals to use.
+        temperature: of the LM that writes.
+        reporter: told of each proposal.
+
+    Returns:
+        Per predictor, up to ``count`` distinct instructions; the first is the original.
+
+    Raises:
+        CannotJudge: the LM could not be asked for any proposal.
+    """
+    found = {name: [prompt.instructions] for name, prompt in seed_prompts.items()}
+    if count <= 1:
+        return found
+    rng = random.Random(f"propose-{seed}")
+    reporter.phase("propose", (count - 1) * len(found))
+    facts = _facts(scorer, trainset, lm, grounding, temperature, rng, reporter)
+    guard = _Guard(trainset)
+    refusals: list[str] = []
+    answered = 0
+    for wave in range(WAVES):
+        asked = [
+            (name, _Request.make(scorer.program, name, facts, demos, grounding, wave, number, rng))
+            for name, known in found.items()
+            for number in range(len(known), count)
+        ]
+        futures = [
+            (name, scorer.call(_asking(request, temperature, seed), kind="propose", lm=lm))
+            for name, request in asked
+        ]
+        for name, future in futures:
+            answer, refusal = result_of(future, reporter.tick)
+            refusals += [refusal] if refusal else []
+            answered += not refusal
+            text = guard.accept(answer, found[name])
+            if text:
+                found[name].append(text)
+                reporter.step()
+    if refusals and not answered:
+        raise CannotJudge(
+            f"the prompt LM could not be asked for any instruction: {refusals[0]}",
+            {refusals[0]: len(refusals)},
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Everything one proposal is asked with."""
+
+    fields: Mapping[str, str]
+    rollout: int
+
+    @classmethod
+    def make(
+        cls,
+        program: Any,
+        name: str,
+        facts: Mapping[str, str],
+        demos: Mapping[str, Sequence[Demo]],
+        grounding: Grounding,
+        wave: int,
+        number: int,
+        rng: random.Random,
+    ) -> _Request:
+        signature = dict(program.named_predictors())[name].signature
+        fields = {**facts}
+        if grounding.program:
+            fields["role"] = _role(name, signature)
+        shown = list(demos.get(name, ()))
+        if grounding.demos and shown:
+            sample = rng.sample(shown, min(3, len(shown)))
+            fields["worked_examples"] = "\n".join(
+                _show({**demo.inputs, **demo.outputs}) for demo in sample
+            )
+        tips = list(TIPS)
+        tip = TIPS[tips[(number + wave * 3) % len(tips)]] if grounding.tips else ""
+        if tip:
+            fields["tip"] = tip
+        fields["current_instruction"] = signature.instructions
+        return cls(fields, wave * 1000 + number)
+
+
+class _Guard:
+    """Says which answers are usable as instructions."""
+
+    def __init__(self, trainset: Sequence[Any]) -> None:
+        texts = (value for ex in trainset for value in ex.inputs().values())
+        self._secrets = [
+            _squeezed(value)
+            for value in texts
+            if isinstance(value, str) and len(value) >= LEAK_CHARACTERS
+        ]
+
+    def accept(self, answer: str, known: Sequence[str]) -> str | None:
+        """Return the cleaned instruction, or None when it should be asked for again."""
+        text = _cleaned(answer)
+        if not 8 <= len(text) <= MAX_INSTRUCTION_CHARACTERS or len(text.split()) < 3:
+            return None
+        squeezed = _squeezed(text)
+        if any(squeezed == _squeezed(other) for other in known):
+            return None
+        return None if any(secret in squeezed for secret in self._secrets) else text
+
+
+def _facts(
+    scorer: Scorer,
+    trainset: Sequence[Any],
+    lm: Any,
+    grounding: Grounding,
+    temperature: float,
+    rng: random.Random,
+    reporter: Reporter,
+) -> dict[str, str]:
+    """Ask for the data summary and the program description, once each."""
+    asked = {}
+    if grounding.data:
+        shown = rng.sample(list(trainset), min(grounding.view_data, len(trainset)))
+        fields = {"examples": "\n".join(_show(dict(example.items())) for example in shown)}
+        asked["data_summary"] = _Request(fields, 0)
+    if grounding.program:
+        asked["program_summary"] = _Request({"code": _source(scorer.program)}, 0)
+    futures = {
+        name: scorer.call(_asking(request, temperature, 0, name), kind="propose", lm=lm)
+        for name, request in asked.items()
+    }
+    facts = {}
+    for name, future in futures.items():
+        answer, _ = result_of(future, reporter.tick)
+        if answer:
+            facts[name] = answer.strip()[:1000]
+    return facts
+
+
+_TASKS = {
+    "data_summary": "Describe this data in two or three sentences: its topics, its style and "
+    "what its labels mean.",
+    "program_summary": "Describe in two or three sentences what this program does and in which "
+    "steps.",
+    "instruction": "Write an instruction for a language model that does the task described "
+    "here, better than the current instruction does. Answer with the instruction only; do not "
+    "quote examples.",
+}
+
+
+def _asking(request: _Request, temperature: float, seed: int, output: str = "instruction") -> Any:
+    def ask() -> tuple[str, str]:
+        """The answer and no refusal, or no answer and why not."""
+        import dspy
+        from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError
+
+        predictor = dspy.Predict(_signature(tuple(request.fields), output))
+        config = {"temperature": temperature}
+        if temperature > 0:
+            config["rollout_id"] = seed * 100_000 + request.rollout + 1
+        try:
+            return str(predictor(**request.fields, config=config)[output] or ""), ""
+        except (AdapterParseError, ContextWindowExceededError):
+            return "", ""
+        except Exception as error:
+            if not is_infrastructure(error):
+                raise
+            return "", f"{type(error).__name__}: {str(error).splitlines()[0]}"
+
+    return ask
+
+
+@lru_cache(maxsize=64)
+def _signature(inputs: tuple[str, ...], output: str) -> Any:
+    import dspy
+
+    fields: dict[str, Any] = {name: (str, dspy.InputField()) for name in inputs}
+    fields[output] = (str, dspy.OutputField())
+    return dspy.Signature(fields, _TASKS[output])
+
+
+def _role(name: str, signature: Any) -> str:
+    inputs = ", ".join(signature.input_fields)
+    outputs = ", ".join(
+        f"{field} ({_type_name(info.annotation)})"
+        for field, info in signature.output_fields.items()
+    )
+    return f"step {name!r} of the program: given {inputs}, produce {outputs}"
+
+
+def _type_name(annotation: Any) -> str:
+    named = isinstance(annotation, type) and not hasattr(annotation, "__args__")
+    return annotation.__name__ if named else str(annotation).replace("typing.", "")
+
+
+def _source(program: Any) -> str:
+    try:
+        return inspect.getsource(type(program))[:MAX_CODE_CHARACTERS]
+    except (OSError, TypeError):
+        return repr(program)[:MAX_CODE_CHARACTERS]
+
+
+def _show(values: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name}: {_short(value)}" for name, value in values.items())
+
+
+def _short(value: Any) -> str:
+    try:
+        plain = plain_value(value)
+    except TypeError:
+        plain = repr(value)
+    text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    return text if len(text) <= MAX_FIELD_CHARACTERS else text[:MAX_FIELD_CHARACTERS] + "..."
+
+
+def _cleaned(answer: str) -> str:
+    text = answer.strip().strip("`").strip()
+    text = re.sub(r"^(proposed |improved |new )?instructions?:\s*", "", text, flags=re.IGNORECASE)
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip()
+    return text
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\W+", " ", text).strip().casefold()

@@ -1,0 +1,145 @@
+"""What pytest sees: options, ini, the marker, and hooks. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_mipro.errors import CannotJudge, SettingsError
+from pytest_mipro.fixtures import (
+    mipro,
+    mipro_dataset,
+    mipro_lm,
+    mipro_metric,
+    mipro_program,
+    mipro_prompt_lm,
+    mipro_result,
+)
+from pytest_mipro.session import PENDING, SESSION, MiproSession, marker_settings
+from pytest_mipro.settings import check, with_rules
+
+__all__ = [
+    "mipro",
+    "mipro_dataset",
+    "mipro_lm",
+    "mipro_metric",
+    "mipro_program",
+    "mipro_prompt_lm",
+    "mipro_result",
+]
+
+_MARKER = (
+    "mipro(threshold=..., auto=..., name=..., prompt_file=..., ...): settings of a prompt test; "
+    "see the README of pytest-mipro"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare an option and an ini entry for every setting that has one."""
+    group = parser.getgroup("mipro", "prompt regression and optimisation")
+    group.addoption(
+        "--mipro-optimize",
+        action="store_true",
+        help="optimise the prompts of the selected mipro tests, write prompt files, then gate",
+    )
+    for field, rule in with_rules():
+        name = f"mipro_{field.name}"
+        if rule.cli:
+            group.addoption(
+                f"--{name.replace('_', '-')}",
+                dest=name,
+                metavar="{" + ",".join(rule.choices) + "}" if rule.choices else "N",
+                default=None,
+                help=f"{rule.help} (default: ini {name}, else {field.default})",
+            )
+        if rule.ini:
+            kinds = {int: "int", float: "float"}
+            parser.addini(name, rule.help, type=kinds.get(rule.kind, "string"), default=None)  # type: ignore[arg-type]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; check what the command line and the ini file say."""
+    config.addinivalue_line("markers", _MARKER)
+    command_line, ini = {}, {}
+    try:
+        for field, rule in with_rules():
+            name = f"mipro_{field.name}"
+            if rule.cli:
+                option = f"--{name.replace('_', '-')}"
+                command_line[field.name] = check(
+                    field.name, config.getoption(name), source=f"the command line ({option})"
+                )
+            if rule.ini:
+                value = _ini(config, name)
+                ini[field.name] = check(field.name, value or None if value == "" else value,
+                                        source=f"the ini file ({name})")  # fmt: skip
+    except SettingsError as error:
+        raise pytest.UsageError(f"mipro: {error}") from None
+    config.stash[SESSION] = MiproSession(config, command_line, ini)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse markers with unknown or bad settings before anything is paid for."""
+    problems = []
+    for item in items:
+        if next(item.iter_markers("mipro"), None) is None:
+            continue
+        try:
+            config.stash[SESSION].settings(item)
+            marker_settings(item)
+        except SettingsError as error:
+            problems.append(f"mipro: {item.nodeid}: {error}")
+    if problems:
+        raise pytest.UsageError("\n".join(problems))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """End a test with the verdict that its fixture ``mipro_result`` met."""
+    pending = item.stash.get(PENDING, None)
+    if pending is not None:
+        raise pending
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Count a gate that cannot judge as an error, and not as a failed test."""
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, CannotJudge):
+        report.longrepr = str(call.excinfo.value)
+        if report.when == "call":
+            # pytest counts what fails before the call as an error; asking the LM comes before.
+            report.when = "setup"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Show the table of all verdicts."""
+    rows = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for key, value in getattr(report, "user_properties", ())
+        if key == "mipro" and getattr(report, "when", "") != "teardown"
+    ]
+    rows = [row for position, row in enumerate(rows) if row not in rows[:position]]
+    if not rows:
+        return
+    from pytest_mipro.report import terminal
+
+    terminalreporter.section("mipro")
+    terminalreporter.write_line(terminal.table(rows, width=terminalreporter._tw.fullwidth))
+    for row in rows:
+        for note in row["notes"]:
+            terminalreporter.write_line(f"{row['name']}: {note}")
+
+
+def _ini(config: pytest.Config, name: str) -> Any:
+    try:
+        return config.getini(name)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{name} in the ini file: {error}") from None

@@ -1,0 +1,493 @@
+"""The prompt file: read, validate, apply, write. The only room that knows YAML."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pytest_mipro.errors import PromptFileError
+from pytest_mipro.prompts import (
+    Demo,
+    PredictorPrompt,
+    Prompts,
+    plain_value,
+    prompts_of,
+    with_prompts,
+)
+
+FORMAT = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DemoEntry(_Part):
+    """One demo as it stands in the file."""
+
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    origin: Literal["bootstrapped", "labeled"] = "labeled"
+
+
+class PredictorEntry(_Part):
+    """One predictor as it stands in the file."""
+
+    instructions: str
+    demos: list[DemoEntry] = Field(default_factory=list)
+
+    @field_validator("instructions")
+    @classmethod
+    def _not_blank(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is blank; write an instruction, or restore the one in git")
+        return value
+
+
+class ScoreEntry(_Part):
+    """A mean score over one split, on the metric's own scale, with its 95 % interval."""
+
+    metric: str
+    split: str
+    n: int
+    mean: float
+    interval: list[float]
+
+
+class ScoresEntry(_Part):
+    """Scores of the program before (baseline) and after (compiled) optimising."""
+
+    baseline: ScoreEntry | None = None
+    compiled: ScoreEntry | None = None
+
+
+class Fingerprints(_Part):
+    """What the prompts are valid for; see the module ``fingerprint``."""
+
+    predictors: dict[str, str] = Field(default_factory=dict)
+    program: str | None = None
+    metric: str | None = None
+    dataset: dict[str, str] = Field(default_factory=dict)
+
+
+class PromptFile(_Part):
+    """A prompt file's contents.
+
+    ``fitted_with`` and ``search`` are for people: how the prompts came about.
+    """
+
+    format: Literal[1] = FORMAT
+    name: str
+    program: str
+    predictors: dict[str, PredictorEntry]
+    scores: ScoresEntry | None = None
+    fitted_with: dict[str, Any] = Field(default_factory=dict)
+    fingerprints: Fingerprints | None = None
+    search: dict[str, Any] = Field(default_factory=dict)
+
+    def prompts(self) -> Prompts:
+        """The prompts, by predictor name."""
+        return {
+            name: PredictorPrompt(
+                entry.instructions,
+                tuple(Demo(demo.inputs, demo.outputs, demo.origin) for demo in entry.demos),
+            )
+            for name, entry in self.predictors.items()
+        }
+
+
+def entries_of(prompts: Prompts) -> dict[str, PredictorEntry]:
+    """Turn prompts into what a file holds.
+
+    Raises:
+        PromptFileError: a demo has a value that has no plain form.
+    """
+    return {
+        name: PredictorEntry(
+            instructions=prompt.instructions,
+            demos=[
+                DemoEntry(
+                    inputs=_plain(demo.inputs, name),
+                    outputs=_plain(demo.outputs, name),
+                    origin=demo.origin,
+                )
+                for demo in prompt.demos
+            ],
+        )
+        for name, prompt in prompts.items()
+    }
+
+
+def read(path: str | Path) -> PromptFile:
+    """Read and validate a prompt file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        PromptFileError: it is not a valid prompt file; the message gives file, line and key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except UnicodeDecodeError as error:
+        raise PromptFileError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8") from error
+    except OSError as error:
+        raise PromptFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    _refuse_conflict(path, text)
+    data = read_yaml(path, text)
+    if not isinstance(data, dict):
+        raise PromptFileError(
+            f"{path}:1: must be a mapping with the key 'format', not {data!r:.40}"
+        )
+    version = data.get("format")
+    if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT:
+        raise PromptFileError(
+            f"{path}:{_line(text, ('format',))}: format {version} is newer than this pytest-mipro "
+            f"knows ({FORMAT}); upgrade pytest-mipro"
+        )
+    try:
+        return PromptFile.model_validate(data)
+    except ValidationError as error:
+        raise PromptFileError(_explain(path, text, error)) from None
+
+
+def write(path: str | Path, file: PromptFile) -> bool:
+    """Write a prompt file, whole or not at all.
+
+    Nothing is touched when the file already says the same, apart from measured seconds.
+
+    Returns:
+        Whether the file was written.
+
+    Raises:
+        PromptFileError: the folder cannot be made or written to.
+    """
+    path = Path(path)
+    text = dump(file)
+    if path.exists() and _without_seconds(path.read_bytes().decode("utf-8", "replace")) == (
+        _without_seconds(text)
+    ):
+        return False
+    check_writable(path)
+    temporary = ""
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise _unwritable(path, error) from error
+    return True
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise a PromptFileError unless ``path`` could be written; called before money is spent."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".mipro-", dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def dump(file: PromptFile) -> str:
+    """Return the text of a prompt file; equal contents give equal text."""
+    data = file.model_dump(mode="json", exclude_none=True)
+    data = {key: value for key, value in data.items() if value != {}}
+    for entry in data["predictors"].values():
+        entry["instructions"] = _Prose(entry["instructions"])
+    return yaml.dump(
+        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100_000, indent=2
+    )
+
+
+def read_yaml(path: Path, text: str) -> Any:
+    """Parse YAML with the safe loader, refusing duplicate keys.
+
+    Raises:
+        PromptFileError: with file and line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        at_tab = mark is not None and _has_tab(text, mark.line)
+        remedy = "; YAML is indented with spaces, replace the tab" if at_tab else ""
+        raise PromptFileError(f"{path}:{line}: {error.problem or error.context}{remedy}") from None
+    except yaml.YAMLError as error:
+        raise PromptFileError(f"{path}: is not YAML: {error}") from None
+
+
+def load_prompts(program: Any, path: str | Path, *, strict: bool = True) -> Any:
+    """Return a copy of ``program`` with the prompts of a prompt file.
+
+    Args:
+        program: a ``dspy.Module`` or a single predictor.
+        path: the prompt file, as ``pytest --mipro-optimize`` writes it.
+        strict: refuse a file that does not fit the program. Otherwise apply what fits, and
+            warn of the rest.
+
+    Raises:
+        PromptFileError: the file is missing or not valid or, when strict, does not fit.
+    """
+    try:
+        file = read(path)
+    except FileNotFoundError:
+        raise PromptFileError(
+            f"{path}: there is no such prompt file; make it with pytest --mipro-optimize"
+        ) from None
+    misfits = unfit(program, file)
+    if misfits and strict:
+        raise PromptFileError(
+            f"{path} does not fit {type(program).__name__}:\n  "
+            + "\n  ".join(misfits)
+            + "\nrun pytest --mipro-optimize to fit it anew, or pass strict=False"
+        )
+    if misfits:
+        warnings.warn(f"{path}: " + "; ".join(misfits), UserWarning, stacklevel=2)
+    return with_prompts(program, file.prompts())
+
+
+def save_prompts(program: Any, path: str | Path, *, name: str | None = None) -> Path:
+    """Write the prompts that ``program`` carries to a prompt file that ``load_prompts`` reads.
+
+    Args:
+        program: a ``dspy.Module``.
+        path: where to write; folders are made.
+        name: the name in the file; the path's stem without it.
+
+    Returns:
+        The path.
+
+    Raises:
+        PromptFileError: the path cannot be written, or a demo has no plain form.
+    """
+    from pytest_mipro import fingerprint
+
+    path = Path(path)
+    file = PromptFile(
+        name=name or path.stem,
+        program=fingerprint.qualified_name(type(program)),
+        predictors=entries_of(prompts_of(program)),
+        fingerprints=Fingerprints(predictors=signature_fingerprints(program)),
+    )
+    write(path, file)
+    return path
+
+
+def signature_fingerprints(program: Any) -> dict[str, str]:
+    """Fingerprint of each predictor's signature, by predictor name."""
+    from pytest_mipro import fingerprint
+
+    return {name: fingerprint.signature(p.signature) for name, p in program.named_predictors()}
+
+
+def fingerprints_of(program: Any, metric: Any, splits: Mapping[str, Any]) -> Fingerprints:
+    """What a prompt file made now, of these three, is valid for."""
+    from pytest_mipro import fingerprint
+
+    return Fingerprints(
+        predictors=signature_fingerprints(program),
+        program=fingerprint.program(program),
+        metric=fingerprint.metric(metric),
+        dataset=fingerprint.dataset(splits),
+    )
+
+
+def unfit(program: Any, file: PromptFile) -> list[str]:
+    """Say, one line each, why a file's prompts do not fit a program; empty when they do."""
+    predictors = dict(program.named_predictors())
+    lines = [
+        f"predictor {name!r} is in the file, not in the program (it has {_list(predictors)})"
+        for name in file.predictors
+        if name not in predictors
+    ]
+    for name, predictor in predictors.items():
+        entry = file.predictors.get(name)
+        if entry is None:
+            lines.append(
+                f"predictor {name!r} is in the program, not in the file "
+                f"(it has {_list(file.predictors)})"
+            )
+        else:
+            lines += _unfit_demos(name, predictor.signature, entry)
+    return lines
+
+
+def _unfit_demos(name: str, signature: Any, entry: PredictorEntry) -> list[str]:
+    lines = []
+    for kind, known in (("inputs", signature.input_fields), ("outputs", signature.output_fields)):
+        used = {field: None for demo in entry.demos for field in getattr(demo, kind)}
+        unknown = [field for field in used if field not in known]
+        if unknown:
+            lines.append(
+                f"predictor {name!r}: its demos have the {kind[:-1]} field {_list(unknown)}, "
+                f"its signature has {_list(known)}; was a field renamed?"
+            )
+    return lines
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which also refuses a key that stands twice in one mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} stands twice (first in line {seen[key]}); remove one",
+                    problem_mark=key_node.start_mark,
+                )
+            if isinstance(key, Hashable):
+                seen[key] = key_node.start_mark.line + 1
+        return super().construct_mapping(node, deep=deep)
+
+
+# A prompt file holds what JSON can hold: a date stays a text, as it was in the data.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+class _Prose(str):
+    """A text that is always written as a literal block."""
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, indentless)
+
+
+def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    block = isinstance(value, _Prose) or "\n" in value
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", str(value), style="|" if block and value.strip() else None
+    )
+
+
+def _represent_list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.SequenceNode:
+    short = all(isinstance(item, (int, float)) for item in value)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=short)
+
+
+_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(_Prose, _represent_text)
+_Dumper.add_representer(list, _represent_list)
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
+def _plain(values: Mapping[str, Any], predictor: str) -> dict[str, Any]:
+    plain = {}
+    for name, value in values.items():
+        try:
+            plain[name] = plain_value(value)
+        except TypeError as error:
+            raise PromptFileError(
+                f"a demo of predictor {predictor!r} cannot be written: field {name!r} has {error}"
+            ) from error
+    return plain
+
+
+def _refuse_conflict(path: Path, text: str) -> None:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if re.match(r"(<{7}|>{7}|\|{7}) |={7}$", line):
+            raise PromptFileError(
+                f"{path}:{number}: has a merge conflict marker ({line[:20]!r}); resolve the "
+                "conflict, or take one side and run pytest --mipro-optimize"
+            )
+
+
+def _explain(path: Path, text: str, error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        where = tuple(item["loc"])
+        key = ".".join(map(str, where)) or "the file"
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "unknown key; correct its spelling or remove it"
+        elif item["type"] == "missing":
+            message = "is missing"
+            where = where[:-1]
+        lines.append(f"{path}:{_line(text, where)}: {key}: {message}")
+    return "\n".join(lines)
+
+
+def _line(text: str, where: tuple[Any, ...]) -> int:
+    """Line of the key that ``where`` leads to, counted from 1; the nearest parent's if absent."""
+    node = yaml.compose(text, Loader=_Loader)
+    line = 1
+    for step in where:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == str(step)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _has_tab(text: str, line: int) -> bool:
+    lines = text.split("\n")
+    return line < len(lines) and "\t" in lines[line]
+
+
+def _without_seconds(text: str) -> str:
+    return re.sub(r"^( *seconds: ).*$", r"\1", text, flags=re.MULTILINE)
+
+
+def _unwritable(path: Path, error: OSError) -> PromptFileError:
+    return PromptFileError(
+        f"{path}: cannot be written: {error.strerror or error}; make the folder writable, or "
+        "name another with ini mipro_prompt_dir or @pytest.mark.mipro(prompt_file=...)"
+    )
+
+
+def _list(names: Any) -> str:
+    return ", ".join(repr(name) for name in names) or "none"
+
+
+__all__ = [
+    "FORMAT",
+    "DemoEntry",
+    "Fingerprints",
+    "PredictorEntry",
+    "PromptFile",
+    "ScoreEntry",
+    "ScoresEntry",
+    "check_writable",
+    "dump",
+    "entries_of",
+    "fingerprints_of",
+    "load_prompts",
+    "read",
+    "read_yaml",
+    "save_prompts",
+    "signature_fingerprints",
+    "unfit",
+    "write",
+]

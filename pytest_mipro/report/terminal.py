@@ -1,0 +1,179 @@
+"""What a person reads in the terminal: verdicts, the summary table, progress."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_mipro.gate import GateResult
+from pytest_mipro.progress import Progress
+
+MAX_LISTED = 5
+
+
+def verdict(result: GateResult, *, command: str) -> str:
+    """Say what the verdict is, why, and what to do next.
+
+    Args:
+        result: of the gate.
+        command: the command that optimises this test.
+    """
+    return "\n".join(_WRITERS[result.verdict](result, command)) + _notes(result)
+
+
+def _missing(result: GateResult, command: str) -> list[str]:
+    return [
+        f"mipro: {result.name}: MISSING: there is no prompt file {_shown(result.prompt_file)}",
+        f"  make it with: {command}",
+        "  then commit it",
+    ]
+
+
+def _stale(result: GateResult, command: str) -> list[str]:
+    return [
+        f"mipro: {result.name}: STALE: {_shown(result.prompt_file)} no longer fits:",
+        *(f"  - {line}" for line in result.stale),
+        f"  fit it anew with: {command}",
+        "  or undo the change; to score it as it is: --mipro-stale=warn",
+    ]
+
+
+def _below(result: GateResult, command: str) -> list[str]:
+    short = (result.threshold or 0.0) - (result.score or 0.0)
+    return [
+        f"mipro: {result.name}: BELOW THRESHOLD: {_score(result)} on the {result.split}set, "
+        f"{_points(short)} below the threshold of {result.threshold:g}",
+        *_baseline(result),
+        *_errors(result),
+        *_examples(result),
+        f"  prompt file: {_shown(result.prompt_file)}; if it was edited, undo that;",
+        f"  if the program, the LM or the data changed, optimise again: {command}",
+    ]
+
+
+def _cannot_judge(result: GateResult, command: str) -> list[str]:
+    lost = sum(score is None for score in result.scores)
+    return [
+        f"mipro: {result.name}: CANNOT JUDGE: the LM could not be asked for {lost} of {result.n} "
+        "examples, so there is no verdict on the prompts:",
+        *(f"  {count} x {cause}" for cause, count in result.causes.items()),
+        "  nothing was scored 0 for it; run again when the LM can be reached",
+    ]
+
+
+def _pass(result: GateResult, command: str) -> list[str]:
+    return [f"mipro: {result.name}: pass: {_score(result)} on the {result.split}set"]
+
+
+_WRITERS = {
+    "missing": _missing,
+    "stale": _stale,
+    "below threshold": _below,
+    "cannot judge": _cannot_judge,
+    "pass": _pass,
+}
+
+
+def table(results: Sequence[Mapping[str, Any]], *, width: int) -> str:
+    """The summary table, one row per result of :func:`row`."""
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("name", "verdict", "score", "95 % interval", "baseline", "threshold", "calls", "s")
+    shown = Table(box=None, pad_edge=False, header_style="", show_edge=False)
+    for column in columns:
+        left = column in ("name", "verdict")
+        shown.add_column(column, justify="left" if left else "right", no_wrap=not left)
+    for result in results:
+        shown.add_row(*(str(result[column]) for column in columns))
+    stream = io.StringIO()
+    Console(file=stream, width=max(width, 60), color_system=None).print(shown)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+
+
+def row(result: GateResult) -> dict[str, Any]:
+    """The facts of a result as plain values, which can be sent between processes."""
+    low_high = result.interval
+    return {
+        "name": result.name,
+        "verdict": result.verdict + (" (optimized)" if result.optimized else ""),
+        "score": _number(result.score),
+        "95 % interval": f"{low_high[0]:.3f}-{low_high[1]:.3f}" if low_high else "-",
+        "baseline": _number(result.baseline_score),
+        "threshold": "-" if result.threshold is None else f"{result.threshold:g}",
+        "calls": result.usage.total_calls,
+        "s": f"{result.seconds:.1f}",
+        "notes": list(result.notes),
+    }
+
+
+def progress(name: str, now: Progress) -> str:
+    """One line that says where a run stands."""
+    phase = {"confirm": "held-out score", "baseline": "baseline score"}.get(now.phase, now.phase)
+    unit = "trial" if now.phase == "search" else ""
+    parts = [f"mipro {name}: {phase}" + (f" {unit}" if unit else "") + f" {now.done}/{now.total}"]
+    if now.score is not None:
+        parts.append(f"score {now.score:.3f}")
+    if now.best is not None:
+        parts.append(f"best {now.best:.3f}")
+    parts.append(f"{now.calls} LM calls")
+    parts.append(_clock(now.seconds))
+    if now.seconds_left is not None:
+        parts.append(f"about {_clock(now.seconds_left)} left in this phase")
+    return ", ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _score(result: GateResult) -> str:
+    low, high = result.interval or (0.0, 0.0)
+    return f"score {_number(result.score)} (95 % interval {low:.3f} to {high:.3f}, n={result.n})"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:.1f} points"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _baseline(result: GateResult) -> list[str]:
+    if result.baseline_score is None:
+        return []
+    return [f"  without optimised prompts it scored {_number(result.baseline_score)}"]
+
+
+def _errors(result: GateResult) -> list[str]:
+    if not result.errors:
+        return []
+    lines = ["  scored 0 for an error of the program or an unreadable answer:"]
+    lines += [f"    {count} x {cause}" for cause, count in list(result.errors.items())[:MAX_LISTED]]
+    return lines
+
+
+def _examples(result: GateResult) -> list[str]:
+    if not result.failures:
+        return []
+    wrong = sum(score is not None and score < 1.0 for score in result.scores)
+    lines = [f"  {wrong} of {result.n} examples are below full marks, the worst first:"]
+    for failure in result.failures[:MAX_LISTED]:
+        lines.append(f"    [{failure.example}] {failure.inputs}")
+        lines.append(f"      expected {failure.expected}")
+        lines.append(f"      got      {failure.got} (score {failure.score:g})")
+    return lines
+
+
+def _notes(result: GateResult) -> str:
+    return "".join(f"\n  note: {note}" for note in result.notes)
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

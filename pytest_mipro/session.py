@@ -1,0 +1,160 @@
+"""What one pytest run keeps: settings by place, results, and what a test's outcome becomes."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_mipro.errors import CannotJudge, MiproError, SettingsError
+from pytest_mipro.settings import Settings, resolve
+
+if TYPE_CHECKING:
+    from pytest_mipro.gate import GateResult
+    from pytest_mipro.progress import Progress
+
+SESSION: pytest.StashKey[MiproSession] = pytest.StashKey()
+PENDING: pytest.StashKey[BaseException] = pytest.StashKey()
+PROGRESS_SECONDS = 1.5
+
+
+class MiproSession:
+    """The state of a run, reached through ``config.stash[SESSION]``.
+
+    Args:
+        config: pytest's.
+        command_line, ini: the settings that these two places give.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        command_line: Mapping[str, Any],
+        ini: Mapping[str, Any],
+    ) -> None:
+        self.config = config
+        self.command_line = command_line
+        self.ini = ini
+        self.optimizing = bool(config.getoption("--mipro-optimize"))
+        self.rows: list[dict[str, Any]] = []
+        self._owners: dict[Path, tuple[str, str]] = {}
+        self._shown_at = 0.0
+        self._line_open = False
+
+    def settings(self, item: pytest.Item, call: Mapping[str, Any] | None = None) -> Settings:
+        """The settings of one test."""
+        return resolve(
+            command_line=self.command_line,
+            marker=marker_settings(item),
+            call=call,
+            ini=self.ini,
+            where=item.name,
+        )
+
+    def claim(self, path: Path, item: pytest.Item, name: str) -> None:
+        """Refuse that two tests, or two calls in one, write the same prompt file unasked."""
+        owner = self._owners.get(path)
+        explicit = bool({"name", "prompt_file"} & set(marker_settings(item)))
+        if owner is not None and not explicit and owner[0] != item.nodeid:
+            raise SettingsError(
+                f"{item.nodeid} and {owner[0]} both use the prompt file {path}; give one of them "
+                f"another with @pytest.mark.mipro(name=...)"
+            )
+        self._owners[path] = (item.nodeid, name)
+
+    def add(self, item: pytest.Item, result: GateResult) -> GateResult:
+        """Keep a result for the summary and the test's properties; return it."""
+        from pytest_mipro.report import terminal
+
+        self.end_progress()
+        row = terminal.row(result)
+        self.rows.append(row)
+        item.user_properties.append(("mipro", row))
+        return result
+
+    def outcome(self, item: pytest.Item, result: GateResult) -> BaseException:
+        """The exception that a verdict other than pass ends the test with."""
+        from pytest_mipro.report import terminal
+
+        text = terminal.verdict(result, command=f"pytest {item.nodeid} --mipro-optimize")
+        if result.verdict == "cannot judge":
+            return CannotJudge(text, result.causes)
+        return pytest.fail.Exception(text, pytrace=False)
+
+    def postpone(self, item: pytest.Item, outcome: BaseException) -> None:
+        """Keep an outcome that was met while setting up, for the test itself to end with."""
+        item.stash[PENDING] = outcome
+
+    def show_progress(self, name: str, now: Progress) -> None:
+        """Show a line at most every so many seconds, past pytest's capturing."""
+        due = time.monotonic() - self._shown_at >= PROGRESS_SECONDS
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if not due or reporter is None or not (self.optimizing or reporter.isatty):
+            return
+        from pytest_mipro.report import terminal
+
+        self._shown_at = time.monotonic()
+        line = terminal.progress(name, now)
+        capture = self.config.pluginmanager.get_plugin("capturemanager")
+        if capture is None:
+            self._write(reporter, line)
+            return
+        with capture.global_and_fixture_disabled():
+            self._write(reporter, line)
+
+    def end_progress(self) -> None:
+        """Leave the line that is rewritten on a terminal."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if self._line_open and reporter is not None:
+            reporter.write_line("")
+        self._line_open = False
+
+    def _write(self, reporter: Any, line: str) -> None:
+        if reporter.isatty:
+            width = max(20, reporter._tw.fullwidth - 1)
+            reporter.rewrite(line[:width].ljust(width))
+            self._line_open = True
+        else:
+            reporter.ensure_newline()
+            reporter.write_line(line)
+        sys.stdout.flush()
+
+
+def marker_settings(item: pytest.Item) -> dict[str, Any]:
+    """What the ``mipro`` markers of a test say; the closest one wins."""
+    merged: dict[str, Any] = {}
+    for marker in reversed(list(item.iter_markers("mipro"))):
+        if marker.args:
+            raise SettingsError(
+                f"@pytest.mark.mipro on {item.name} has the positional argument "
+                f"{marker.args[0]!r}; name it, such as threshold=0.8"
+            )
+        merged.update(marker.kwargs)
+    return merged
+
+
+def located(item: pytest.Item, settings: Settings) -> tuple[str, Path]:
+    """Name and path of a test's prompt file."""
+    folder = item.path.parent
+    if settings.prompt_file is not None:
+        path = folder / settings.prompt_file
+        return settings.name or path.stem, path
+    name = settings.name or default_name(item)
+    return name, folder / settings.prompt_dir / f"{name}.yaml"
+
+
+def default_name(item: pytest.Item) -> str:
+    """The test's name without ``test_``, with what a file name cannot have replaced."""
+    return re.sub(r"[^\w.-]+", "-", item.name.removeprefix("test_")).strip("-.") or "prompts"
+
+
+def outcome_of(error: MiproError) -> BaseException:
+    """What an error becomes in pytest: a failure that reads as its message, or an error."""
+    if isinstance(error, CannotJudge):
+        return CannotJudge(f"mipro: CANNOT JUDGE: {error}", error.causes)
+    return pytest.fail.Exception(f"mipro: {error}", pytrace=False)
