@@ -120,15 +120,26 @@ class Gate:
                 from pytest_mipro.optimizers.fitting import fit
 
                 file = fit(
-                    task, settings, scorer, path, name=name, prompt_lm=self._prompt_lm,
+                    task,
+                    settings,
+                    scorer,
+                    path,
+                    name=name,
+                    prompt_lm=self._prompt_lm,
                     reporter=reporter,
-                )  # fmt: skip
+                )
                 file = promptfile.read(path)
             reporter.phase("gate", len(task.split.gate[1]))
             result = judge(
-                task, file, path, settings, scorer,
-                name=name, optimized=optimizing, tick=reporter.tick,
-            )  # fmt: skip
+                task,
+                file,
+                path,
+                settings,
+                scorer,
+                name=name,
+                optimized=optimizing,
+                tick=reporter.tick,
+            )
             result = replace(result, usage=scorer.meter.usage, seconds=reporter.seconds)
         return self._session.add(self._item, result)
 
@@ -244,7 +255,7 @@ def _splits(dataset: Any) -> dict[str, Any]:
                     "its keys are train, val and test"
                 )
             )
-        return {names.get(key, key): value for key, value in dataset.items()}
+        return {names.get(str(key), str(key)): value for key, value in dataset.items()}
     if isinstance(dataset, tuple) and 1 <= len(dataset) <= 3:
         return dict(zip(names.values(), dataset, strict=False))
     return {"trainset": dataset}

@@ -117,12 +117,13 @@ class PlainAdapter(Adapter):  # type: ignore[misc]
         return values
 
     def _unreadable(self, signature: Any, completion: str, reason: str) -> Exception:
-        return AdapterParseError(
+        error: Exception = AdapterParseError(
             adapter_name=type(self).__name__,
             signature=signature,
             lm_response=completion,
             message=reason,
-        )  # type: ignore[no-any-return]
+        )
+        return error
 
 
 def grammar(signature: Any) -> str:

@@ -73,8 +73,11 @@ def pytest_configure(config: pytest.Config) -> None:
                 )
             if rule.ini:
                 value = _ini(config, name)
-                ini[field.name] = check(field.name, value or None if value == "" else value,
-                                        source=f"the ini file ({name})")  # fmt: skip
+                ini[field.name] = check(
+                    field.name,
+                    value or None if value == "" else value,
+                    source=f"the ini file ({name})",
+                )
     except SettingsError as error:
         raise pytest.UsageError(f"mipro: {error}") from None
     config.stash[SESSION] = MiproSession(config, command_line, ini)

@@ -84,7 +84,7 @@ class PromptFile(_Part):
     ``fitted_with`` and ``search`` are for people: how the prompts came about.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     name: str
     program: str
     predictors: dict[str, PredictorEntry]

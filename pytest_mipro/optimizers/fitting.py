@@ -45,9 +45,15 @@ def fit(
     baseline = _held_out(task, prompts_of(task.program), scorer, reporter, phase="baseline")
     effort, limits = effort_of(settings, task.program)
     compiled = optimize(
-        scorer, task.split.train, task.split.val, prompt_lm=prompt_lm, effort=effort,
-        limits=limits, seed=settings.seed, reporter=reporter,
-    )  # fmt: skip
+        scorer,
+        task.split.train,
+        task.split.val,
+        prompt_lm=prompt_lm,
+        effort=effort,
+        limits=limits,
+        seed=settings.seed,
+        reporter=reporter,
+    )
     confirmed = _held_out(task, compiled.prompts, scorer, reporter, phase="confirm")
     file = PromptFile(
         name=name,

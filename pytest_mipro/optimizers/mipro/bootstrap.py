@@ -48,10 +48,12 @@ def bootstrap(
 ) -> dict[str, list[Demo]]:
     """Run the teacher over training inputs until there are enough passing traces.
 
-    The first round asks the teacher as it is; the second gives it labeled demos, other ones for
-    each block of examples, for the examples that did not pass. Blocks are as wide as the pool,
-    and their results are taken in the order of the examples, so that the result depends on the
-    seed and the number of threads but not on the order in which calls return.
+    Where the examples have labels for every field of a predictor, the teacher gets labeled demos,
+    as in dspy.BootstrapFewShot: others in the second round, which asks again for the examples
+    that did not pass. An example whose label it was shown is not asked for in that round. Blocks
+    are as wide as the pool, and their results are taken in the order of the examples, so that
+    the result depends on the seed and the number of threads but not on the order in which calls
+    return.
 
     Args:
         scorer: runs programs; its metric decides which traces pass.
@@ -76,15 +78,14 @@ def bootstrap(
     rng.shuffle(left)
     passed, outcomes = 0, []
     reporter.phase("bootstrap", wanted)
-    for round_number in range(MAX_ROUNDS):
-        failed = []
+    for _ in range(MAX_ROUNDS):
+        program, shown = _with_labeled(teacher, left, limits.labeled, rng)
+        failed = [example for example in left if any(example is s for s in shown)]
+        left = [example for example in left if not any(example is s for s in shown)]
         for start in range(0, len(left), scorer.threads):
             if passed >= wanted:
                 return demos
             block = left[start : start + scorer.threads]
-            program = teacher
-            if round_number:
-                program = _with_labeled(teacher, trainset, block, limits.labeled, rng)
             for example, outcome in zip(
                 block, _run_block(scorer, program, block, reporter), strict=True
             ):
@@ -95,7 +96,7 @@ def bootstrap(
                     reporter.step()
                 elif not outcome.success:
                     failed.append(example)
-        if limits.labeled == 0:
+        if not shown:
             break
         left = failed
     if outcomes and all(outcome.kind == "unreachable" for outcome in outcomes):
@@ -219,18 +220,32 @@ def _run_block(
 
 
 def _with_labeled(
-    teacher: Any, trainset: Sequence[Any], block: Sequence[Any], size: int, rng: random.Random
-) -> Any:
-    """The teacher with labeled demos, none of which is an example of the block."""
-    others = [example for example in trainset if not any(example is b for b in block)]
+    teacher: Any, examples: Sequence[Any], size: int, rng: random.Random
+) -> tuple[Any, list[Any]]:
+    """The teacher with labeled demos, and the examples that they are.
+
+    A teacher that brings demos keeps them, and so does one whose predictors have fields that the
+    examples do not label. At most a quarter of the examples is used up.
+    """
+    seed = prompts_of(teacher)
+    own = labeled_demos(teacher, examples)
+    size = min(size, len(examples) // 4)
+    if size == 0 or any(prompt.demos for prompt in seed.values()) or not any(own.values()):
+        return teacher, []
+    name = max(own, key=lambda name: len(own[name]))
+    chosen = {_inputs(demo) for demo in _spread(own[name], size, rng)}
+    kept = dict(teacher.named_predictors())[name].signature.input_fields
+    shown = [ex for ex in examples if _inputs(_demo(ex, kept)) in chosen]
+    demos = labeled_demos(teacher, shown)
     prompts = {
-        name: PredictorPrompt(
-            prompt.instructions, tuple(_spread(labeled[name], size, rng)) or prompt.demos
-        )
-        for labeled in [labeled_demos(teacher, others)]
-        for name, prompt in prompts_of(teacher).items()
+        name: PredictorPrompt(prompt.instructions, tuple(_spread(demos[name], size, rng)))
+        for name, prompt in seed.items()
     }
-    return with_prompts(teacher, prompts)
+    return with_prompts(teacher, prompts), shown
+
+
+def _demo(example: Any, inputs: Any) -> Demo:
+    return Demo({k: example[k] for k in inputs if k in example}, {}, "labeled")
 
 
 def _take(demos: dict[str, list[Demo]], teacher: Any, outcome: Outcome, rng: random.Random) -> None:

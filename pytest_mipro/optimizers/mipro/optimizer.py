@@ -28,7 +28,7 @@ from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
 from pytest_mipro.task import check_examples, check_program
 
-DEMO_SOURCES = 4  # passing traces to collect, as a multiple of the demos in a set
+DEMO_SOURCES = 2  # passing traces to collect, as a multiple of the demos in a set
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Effort:
     def of(cls, auto: str, predictors: int, *, zero_shot: bool) -> Effort:
         """The named efforts; trials grow with the number of slots to fill."""
         candidates, per_slot, minibatch, val_size, finalists = {
-            "light": (12, 8, 30, 100, 3),
-            "medium": (18, 16, 50, 300, 5),
-            "heavy": (24, 32, 100, 1000, 8),
+            "light": (12, 6, 30, 100, 3),
+            "medium": (18, 14, 50, 300, 5),
+            "heavy": (24, 30, 100, 1000, 8),
         }[auto]
         slots = predictors * (1 if zero_shot else 2)
         return cls(candidates, per_slot * (slots + 1), minibatch, val_size, finalists)
@@ -119,18 +119,34 @@ def optimize(
     wanted = max(effort.candidates, limits.bootstrapped * DEMO_SOURCES)
     teacher = teacher if teacher is not None else scorer.program.deepcopy()
     demos = bootstrap(
-        scorer, trainset, teacher=teacher, limits=limits, wanted=wanted, seed=seed,
+        scorer,
+        trainset,
+        teacher=teacher,
+        limits=limits,
+        wanted=wanted,
+        seed=seed,
         reporter=reporter,
-    )  # fmt: skip
+    )
     instructions = propose(
-        scorer, seed_prompts, trainset, demos, lm=prompt_lm, seed=seed, reporter=reporter,
+        scorer,
+        seed_prompts,
+        trainset,
+        demos,
+        lm=prompt_lm,
+        seed=seed,
+        reporter=reporter,
         count=effort.candidates if limits.zero_shot else max(2, effort.candidates // 3),
-        grounding=grounding or Grounding(), temperature=temperature,
-    )  # fmt: skip
+        grounding=grounding or Grounding(),
+        temperature=temperature,
+    )
     sets = demo_sets(
-        seed_prompts, demos, labeled_demos(scorer.program, trainset),
-        limits=limits, count=effort.candidates, seed=seed,
-    )  # fmt: skip
+        seed_prompts,
+        demos,
+        labeled_demos(scorer.program, trainset),
+        limits=limits,
+        count=effort.candidates,
+        seed=seed,
+    )
     sample = list(valset)
     if len(sample) > effort.val_size:
         sample = random.Random(f"valset-{seed}").sample(sample, effort.val_size)
@@ -195,9 +211,11 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
         if auto is not None and num_candidates is not None:
             raise SettingsError("num_candidates has no meaning beside auto; pass auto=None")
         _warn_ignored(
-            verbose=(verbose, False), track_stats=(track_stats, True),
-            log_dir=(log_dir, None), max_errors=(max_errors, None),
-        )  # fmt: skip
+            verbose=(verbose, False),
+            track_stats=(track_stats, True),
+            log_dir=(log_dir, None),
+            max_errors=(max_errors, None),
+        )
         self.metric = metric
         self.prompt_model = prompt_model
         self.task_model = task_model
@@ -275,19 +293,32 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
         )
         threads = self.num_threads or dspy.settings.num_threads or 8
         with Scorer(
-            student, self.metric, lm=task_lm, adapter=adapter_for(task_lm), threads=threads,
+            student,
+            self.metric,
+            lm=task_lm,
+            adapter=adapter_for(task_lm),
+            threads=threads,
             metric_threshold=self.metric_threshold,
-        ) as scorer:  # fmt: skip
+        ) as scorer:
             compiled = optimize(
-                scorer, train, val, teacher=self._teacher(student, teacher), limits=limits,
-                prompt_lm=self.prompt_model, effort=effort, seed=seed,
+                scorer,
+                train,
+                val,
+                teacher=self._teacher(student, teacher),
+                limits=limits,
+                prompt_lm=self.prompt_model,
+                effort=effort,
+                seed=seed,
                 grounding=Grounding(
-                    data_aware_proposer, program_aware_proposer, fewshot_aware_proposer,
-                    tip_aware_proposer, view_data_batch_size,
+                    data_aware_proposer,
+                    program_aware_proposer,
+                    fewshot_aware_proposer,
+                    tip_aware_proposer,
+                    view_data_batch_size,
                 ),
                 temperature=self.init_temperature,
                 reporter=Reporter(self.on_progress, lambda: scorer.meter.usage.total_calls),
-            )  # fmt: skip
+            )
         program = with_prompts(student, compiled.prompts)
         program._compiled = True
         program.mipro = compiled

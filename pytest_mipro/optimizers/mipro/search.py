@@ -263,7 +263,7 @@ class _Trials:
         self._space = space
         self._total = total
         self._seen: set[str] = set()
-        self._distributions = {
+        self._distributions: dict[str, optuna.distributions.BaseDistribution] = {
             slot: optuna.distributions.CategoricalDistribution(tuple(range(options)))
             for slot, options in space.distributions().items()
         }

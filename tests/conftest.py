@@ -1,0 +1,64 @@
+"""Shared fixtures: a scripted LM, and a project that pytester runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import scipy.stats
+import scripted
+
+from pytest_mipro import MIPRO, PlainAdapter
+
+# pytester forgets the modules that a run imports, and numpy cannot be imported twice: what the
+# runs need stays loaded.
+KEPT_LOADED = (MIPRO, PlainAdapter, np, optuna, scipy.stats, scripted)
+
+pytest_plugins = ["pytester"]
+
+CONFTEST = """
+import pytest
+from scripted import *
+
+@pytest.fixture
+def mipro_lm():
+    return scripted_lm({script})
+"""
+
+TEST = """
+import pytest
+from scripted import *
+
+@pytest.mark.mipro(threshold={threshold})
+def test_sorter(mipro):
+    mipro(Sorter(), metric=exact, trainset=examples(20), valset=examples(20, 100),
+          testset=examples(20, 200), num_trials=6, num_candidates=4, minibatch_size=10)
+"""
+
+
+@pytest.fixture
+def project(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., pytest.Pytester]:
+    """Make a project whose LM is scripted, with one mipro test in it unless told otherwise."""
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+    def make(
+        test: str | None = None,
+        *,
+        script: str = "learns_from_demos",
+        threshold: Any = 0.5,
+        ini: str = "",
+    ) -> pytest.Pytester:
+        pytester.syspathinsert(Path(__file__).parent)
+        pytester.makeconftest(CONFTEST.format(script=script))
+        pytester.makepyfile(test_it=test or TEST.format(threshold=threshold))
+        pytester.makeini(f"[pytest]\n{ini}\n")
+        return pytester
+
+    return make

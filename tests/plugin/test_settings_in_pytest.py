@@ -1,0 +1,161 @@
+"""Options, ini, marker and their precedence, as pytest shows them."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+
+def test_an_unknown_marker_argument_is_a_usage_error(project):
+    test = """
+    import pytest
+
+    @pytest.mark.mipro(treshold=0.5)
+    def test_x(mipro): ...
+    """
+    result = project(test).runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*unknown setting 'treshold'*test_x*settings are*threshold*"])
+
+
+def test_a_threshold_of_80_is_a_usage_error_that_says_0_80(project):
+    result = project(threshold=80).runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*threshold=80*test_sorter*from 0 to 1*write 0.80*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mipro-auto=huge"], "*auto='huge'*--mipro-auto*light, medium, heavy*"),
+        (["--mipro-threads=0"], "*threads='0'*from 1 to 1024*"),
+        (["--mipro-threads=many"], "*threads='many'*whole number*"),
+        (["--mipro-seed=-1"], "*seed='-1'*at least 0*"),
+        (["--mipro-stale=maybe"], "*stale='maybe'*fail, warn, ignore*"),
+        (["-o", "mipro_auto=huge"], "*auto='huge'*ini*mipro_auto*"),
+        (["-o", "mipro_threshold=80"], "*threshold=80*0.80*"),
+    ],
+)
+def test_a_bad_option_is_a_usage_error(project, arguments, message):
+    result = project().runpytest(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+
+
+def test_the_command_line_comes_before_the_marker(project):
+    pytester = project(
+        """
+        import pytest
+        from scripted import *
+
+        @pytest.mark.mipro(seed=3)
+        def test_sorter(mipro):
+            mipro(Sorter(), metric=exact, trainset=examples(20), valset=examples(10, 50), seed=4,
+                  num_trials=2, num_candidates=2, threshold=0)
+        """,
+        ini="mipro_seed = 5",
+    )
+    path = pytester.path / "prompts" / "sorter.yaml"
+    pytester.runpytest("--mipro-optimize", "--mipro-seed=2")
+    assert "\n  seed: 2\n" in path.read_text()
+    pytester.runpytest("--mipro-optimize")
+    assert "\n  seed: 3\n" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pytest.ini", "[pytest]\nmipro_prompt_dir = elsewhere\nmipro_threads = 2\n"),
+        (
+            "pyproject.toml",
+            "[tool.pytest.ini_options]\nmipro_prompt_dir = 'elsewhere'\nmipro_threads = 2\n",
+        ),
+        ("pyproject.toml", "[tool.pytest]\nmipro_prompt_dir = 'elsewhere'\nmipro_threads = 2\n"),
+    ],
+)
+def test_settings_work_alike_from_every_kind_of_ini(project, name, text):
+    pytester = project()
+    (pytester.path / "tox.ini").unlink()
+    (pytester.path / name).write_text(text)
+    result = pytester.runpytest("--mipro-optimize")
+    result.assert_outcomes(passed=1)
+    assert "threads: 2" in (pytester.path / "elsewhere" / "sorter.yaml").read_text()
+
+
+def test_the_marker_names_the_prompt_file(project):
+    test = """
+    import pytest
+    from scripted import *
+
+    @pytest.mark.mipro(prompt_file="own/place.yaml", threshold=0)
+    def test_sorter(mipro):
+        mipro(Sorter(), metric=exact, trainset=examples(20), valset=examples(10, 50),
+              num_trials=2, num_candidates=2)
+    """
+    pytester = project(test)
+    pytester.runpytest("--mipro-optimize").assert_outcomes(passed=1)
+    assert "name: place\n" in (pytester.path / "own" / "place.yaml").read_text()
+
+
+def test_two_tests_may_not_share_a_file_by_accident(project):
+    test = """
+    import pytest
+    from scripted import *
+
+    class TestA:
+        def test_sorter(self, mipro):
+            mipro(Sorter(), metric=exact, trainset=examples(20), num_trials=2, num_candidates=2)
+
+    def test_sorter(mipro):
+        mipro(Sorter(), metric=exact, trainset=examples(20), num_trials=2, num_candidates=2)
+    """
+    result = project(test).runpytest("--mipro-optimize")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*both use the prompt file*mipro(name=*"])
+
+
+def test_the_plugin_can_be_switched_off(project):
+    result = project("def test_x(): ...").runpytest_subprocess("-p", "no:mipro")
+    result.assert_outcomes(passed=1)
+
+
+def test_the_marker_is_registered(project):
+    result = project().runpytest("--markers")
+    result.stdout.fnmatch_lines(["@pytest.mark.mipro(threshold=*"])
+
+
+def test_strict_markers_and_config_accept_the_plugin(project):
+    pytester = project(ini="mipro_auto = light")
+    pytester.runpytest("--strict-markers", "--strict-config", "--collect-only").assert_outcomes()
+
+
+def test_a_project_without_mipro_tests_imports_nothing_heavy(project):
+    test = """
+    import sys
+
+    def test_x():
+        assert not {"dspy", "optuna", "numpy", "yaml", "scipy"} & set(sys.modules)
+    """
+    pytester = project(test)
+    (pytester.path / "conftest.py").unlink()
+    pytester.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=1)
+
+
+def test_importing_the_package_imports_neither_pytest_nor_dspy(pytester):
+    code = "import sys, pytest_mipro; assert not {'dspy', 'pytest', 'optuna', 'yaml'} & set(sys.modules)"
+    assert pytester.run(sys.executable, "-c", code).ret == 0
+
+
+def test_results_are_merged_under_xdist(project):
+    pytester = project()
+    pytester.runpytest("--mipro-optimize").assert_outcomes(passed=1)
+    result = pytester.runpytest_subprocess("-n", "2")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["name*verdict*", "sorter*pass*"])
+
+
+def test_progress_is_shown_while_optimizing(project):
+    pytester = project(script="learns_from_demos, delay=lambda asked: 0.05")
+    result = pytester.runpytest("--mipro-optimize", "--mipro-threads=1")
+    result.stdout.fnmatch_lines(["mipro sorter: search trial */*score *LM calls*left*"])
