@@ -152,8 +152,13 @@ def hash_of(text: str) -> int:
 
 def scripted_lm(script: Script = learns_from_demos, **options: Any) -> Any:
     """A ``dspy.LM`` on a scripted engine; the engine is its attribute ``engine``."""
-    return dspy.LM("scripted/model", engine=ScriptedEngine(script, **options), cache=False,
-                   temperature=0.0, num_retries=0)  # fmt: skip
+    return dspy.LM(
+        "scripted/model",
+        engine=ScriptedEngine(script, **options),
+        cache=False,
+        temperature=0.0,
+        num_retries=0,
+    )
 
 
 def fails_with(error: Callable[[], Exception], share: int = 1) -> Script:

@@ -143,7 +143,10 @@ def test_a_project_without_mipro_tests_imports_nothing_heavy(project):
 
 
 def test_importing_the_package_imports_neither_pytest_nor_dspy(pytester):
-    code = "import sys, pytest_mipro; assert not {'dspy', 'pytest', 'optuna', 'yaml'} & set(sys.modules)"
+    code = (
+        "import sys, pytest_mipro; "
+        "assert not {'dspy', 'pytest', 'optuna', 'yaml'} & set(sys.modules)"
+    )
     assert pytester.run(sys.executable, "-c", code).ret == 0
 
 

@@ -139,9 +139,10 @@ def test_a_few_unreachable_examples_do_not_hide_a_sure_verdict(project):
     pytester = optimized(project)
     conftest = (pytester.path / "conftest.py").read_text()
     pytester.makeconftest(
-        conftest.replace("learns_from_demos", "fails_with(lambda: lm15.ServerError('x'), 10)")
-        .replace("import pytest", "import pytest\nfrom dspy import lm15")
-    )  # fmt: skip
+        conftest.replace(
+            "learns_from_demos", "fails_with(lambda: lm15.ServerError('x'), 10)"
+        ).replace("import pytest", "import pytest\nfrom dspy import lm15")
+    )
     pytester.runpytest().assert_outcomes(passed=1)
     test = (pytester.path / "test_it.py").read_text()
     pytester.makepyfile(test_it=test.replace("threshold=0.5", "threshold=0.95"))
