@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import threading
+from collections import OrderedDict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -76,6 +77,7 @@ class EmbeddedEngine:
         self._weights = weights()
         self._lock = threading.Lock()
         self._memo: dict[str | None, Any] = {}
+        self._slots = _Slots(PREFIXES)
         self._server: Any = None
         self._closed = False
 
@@ -97,7 +99,7 @@ class EmbeddedEngine:
         server = self._loaded()
         key = json.dumps(body, sort_keys=True) if body["temperature"] == 0 else None
         with self._lock:
-            answer = self._memo.get(key) or server.handle_chat_completions(body)
+            answer = self._memo.get(key) or self._answer(server, body)
             if key is not None and len(self._memo) < MEMO_SIZE:
                 self._memo[key] = answer
         if "error" in answer:
@@ -109,15 +111,44 @@ class EmbeddedEngine:
                 raise lm15.InvalidRequestError(message)
             raise lm15.ServerError(message)
         choice, usage = answer["choices"][0], answer.get("usage", {})
+        text = choice["text"] if "text" in choice else choice["message"].get("content")
         return lm15.Response(
             id=None,
             model=request.model,
-            message=lm15.Message.assistant(choice["message"].get("content") or " "),
+            message=lm15.Message.assistant(text or " "),
             finish_reason="length" if choice["finish_reason"] == "length" else "stop",
             usage=lm15.Usage(
                 input_tokens=usage.get("prompt_tokens"),
                 output_tokens=usage.get("completion_tokens"),
             ),
+        )
+
+    def _answer(self, server: Any, body: dict[str, Any]) -> Any:
+        """Answer one request, so that the answer does not depend on the requests before it.
+
+        The numbers that the model keeps for a token depend, in the last digits, on which tokens
+        were computed together with it, and a near tie between two answers can turn on them. So
+        what is computed together is made a matter of the request alone: first the beginning of
+        the prompt (instruction and demos, all up to the last blank line), once and from
+        scratch; then its last token; then the rest.
+        """
+        messages = body["messages"]
+        if len(messages) != 1 or messages[0]["role"] != "user":
+            return server.handle_chat_completions({**body, "cache_prompt": False})
+        prompt = messages[0]["content"]
+        beginning = prompt.rpartition("\n\n")[0]
+        options = {key: value for key, value in body.items() if key != "messages"}
+        if not beginning:
+            options |= {"id_slot": self._slots.take(""), "cache_prompt": False}
+            return server.handle_completions({"prompt": prompt, **options})
+        known = beginning in self._slots
+        slot = self._slots.take(beginning)
+        filling = {"prompt": beginning, "n_predict": 0, "id_slot": slot}
+        if not known:
+            server.handle_completions({**filling, "cache_prompt": False})
+        server.handle_completions({**filling, "cache_prompt": True})
+        return server.handle_completions(
+            {"prompt": prompt, **options, "id_slot": slot, "cache_prompt": True}
         )
 
     def close(self) -> None:
@@ -144,6 +175,25 @@ class EmbeddedEngine:
             if self._server is None:
                 self._server = _load(self._weights)
             return self._server
+
+
+class _Slots:
+    """Which slot of the model holds which beginning of a prompt; the oldest makes room."""
+
+    def __init__(self, count: int) -> None:
+        self._held: OrderedDict[str, int] = OrderedDict()
+        self._free = list(range(count))
+
+    def __contains__(self, beginning: str) -> bool:
+        return beginning in self._held
+
+    def take(self, beginning: str) -> int:
+        """The slot for a beginning, which may hold another one yet."""
+        slot = self._held.pop(beginning, None)
+        if slot is None:
+            slot = self._free.pop(0) if self._free else self._held.popitem(last=False)[1]
+        self._held[beginning] = slot
+        return slot
 
 
 def embedded_lm(engine: EmbeddedEngine | None = None, **settings: Any) -> Any:

@@ -207,7 +207,9 @@ def check_writable(path: str | Path) -> None:
 
 def dump(file: PromptFile) -> str:
     """Return the text of a prompt file; equal contents give equal text."""
-    data = file.model_dump(mode="json", exclude_none=True)
+    data = file.model_dump()
+    for part in ("scores", "fingerprints"):
+        data[part] = {key: value for key, value in (data[part] or {}).items() if value is not None}
     data = {key: value for key, value in data.items() if value != {}}
     for entry in data["predictors"].values():
         entry["instructions"] = _Prose(entry["instructions"])
@@ -380,10 +382,11 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    block = isinstance(value, _Prose) or "\n" in value
-    return dumper.represent_scalar(
-        "tag:yaml.org,2002:str", str(value), style="|" if block and value.strip() else None
-    )
+    wanted = isinstance(value, _Prose) or "\n" in value
+    # YAML takes these for line ends, unless they are written as escapes between quotes.
+    odd = re.search(r"[\r\x85\u2028\u2029]", value) is not None
+    style = '"' if odd else "|" if wanted and value.strip() else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style=style)
 
 
 def _represent_list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.SequenceNode:

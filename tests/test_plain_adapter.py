@@ -44,8 +44,8 @@ class Recorder:
         )
 
 
-def ask(text, signature=Paint, demos=(), **inputs):
-    engine = Recorder(text)
+def ask(answer, signature=Paint, demos=(), **inputs):
+    engine = Recorder(answer)
     lm = dspy.LM("some/model", engine=engine, cache=False, temperature=0.0, max_tokens=9)
     predict = dspy.Predict(signature)
     predict.demos = list(demos)

@@ -103,7 +103,10 @@ def test_an_unreadable_answer_scores_zero_and_is_told_apart():
 
 
 def test_a_prompt_too_long_for_the_lm_names_the_field():
-    lm = scripted_lm(fails_with(lambda: lm15.ContextLengthError("too long")))
+    def refuse(asked):
+        raise lm15.ContextLengthError("too long")
+
+    lm = scripted_lm(refuse)
     long = [dspy.Example(text="1" * 100_000, label="good").with_inputs("text")]
     program = Sorter()
     with Scorer(program, exact, lm=lm) as scorer:
