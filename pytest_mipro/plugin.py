@@ -17,7 +17,7 @@ from pytest_mipro.fixtures import (
     mipro_prompt_lm,
     mipro_result,
 )
-from pytest_mipro.session import PENDING, SESSION, MiproSession, marker_settings
+from pytest_mipro.session import PENDING, ROWS, SESSION, MiproSession, marker_settings
 from pytest_mipro.settings import check, with_rules
 
 __all__ = [
@@ -112,6 +112,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Count a gate that cannot judge as an error, and not as a failed test."""
     report = yield
+    if report.when == "teardown":
+        # Plain values, so that they travel from an xdist worker to the summary.
+        report.mipro_rows = item.stash.get(ROWS, [])  # type: ignore[attr-defined]
     if call.excinfo is not None and isinstance(call.excinfo.value, CannotJudge):
         report.longrepr = str(call.excinfo.value)
         if report.when == "call":
@@ -123,13 +126,11 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Show the table of all verdicts."""
     rows = [
-        value
+        row
         for reports in terminalreporter.stats.values()
         for report in reports
-        for key, value in getattr(report, "user_properties", ())
-        if key == "mipro" and getattr(report, "when", "") != "teardown"
+        for row in getattr(report, "mipro_rows", ())
     ]
-    rows = [row for position, row in enumerate(rows) if row not in rows[:position]]
     if not rows:
         return
     from pytest_mipro.report import terminal

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_mipro.progress import Progress
 
 SESSION: pytest.StashKey[MiproSession] = pytest.StashKey()
+ROWS: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
 PENDING: pytest.StashKey[BaseException] = pytest.StashKey()
 PROGRESS_SECONDS = 1.5
 
@@ -41,7 +42,6 @@ class MiproSession:
         self.command_line = command_line
         self.ini = ini
         self.optimizing = bool(config.getoption("--mipro-optimize"))
-        self.rows: list[dict[str, Any]] = []
         self._owners: dict[Path, tuple[str, str]] = {}
         self._shown_at = 0.0
         self._line_open = False
@@ -68,13 +68,11 @@ class MiproSession:
         self._owners[path] = (item.nodeid, name)
 
     def add(self, item: pytest.Item, result: GateResult) -> GateResult:
-        """Keep a result for the summary and the test's properties; return it."""
+        """Keep a result for the summary; return it."""
         from pytest_mipro.report import terminal
 
         self.end_progress()
-        row = terminal.row(result)
-        self.rows.append(row)
-        item.user_properties.append(("mipro", row))
+        item.stash.setdefault(ROWS, []).append(terminal.row(result))
         return result
 
     def outcome(self, item: pytest.Item, result: GateResult) -> BaseException:

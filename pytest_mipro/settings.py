@@ -29,6 +29,7 @@ class Rule:
         low, high: the allowed range of a number, both ends included.
         cli: whether there is a command line option of that name.
         ini: whether there is an ini entry of that name.
+        per_test: whether a marker or a call may give it.
         hint: added to the error, for a mistake that is often made.
     """
 
@@ -39,6 +40,7 @@ class Rule:
     high: float | None = None
     cli: bool = False
     ini: bool = True
+    per_test: bool = True
     hint: str = ""
 
 
@@ -84,13 +86,14 @@ class Settings:
             str,
             "the task LM: 'embedded', or a model name that dspy.LM understands; "
             "used when dspy.settings.lm is not set",
+            per_test=False,
         ),
     )
     prompt_lm: str = _setting(
-        "", Rule(str, "the LM that proposes instructions (default: the task LM)")
+        "", Rule(str, "the LM that proposes instructions (default: the task LM)", per_test=False)
     )
     lm_api_base: str = _setting(
-        "", Rule(str, "the URL of an OpenAI-compatible server for mipro_lm and mipro_prompt_lm")
+        "", Rule(str, "the URL of an OpenAI-compatible server for both LMs", per_test=False)
     )
     adapter: Adapter | None = _setting(
         None,
@@ -153,25 +156,31 @@ def resolve(
     """
     chosen: dict[str, Any] = {}
     sources = (
-        ("the ini file", ini),
-        (f"the call in {where}" if where else "the call", call),
-        (f"@pytest.mark.mipro on {where}" if where else "@pytest.mark.mipro", marker),
-        ("the command line", command_line),
+        ("the ini file", ini, False),
+        (f"the call in {where}" if where else "the call", call, True),
+        (f"@pytest.mark.mipro on {where}" if where else "@pytest.mark.mipro", marker, True),
+        ("the command line", command_line, False),
     )
-    for source, values in sources:
+    for source, values, per_test in sources:
         for name, value in (values or {}).items():
-            checked = check(name, value, source=source)
+            checked = check(name, value, source=source, per_test=per_test)
             if checked is not None:
                 chosen[name] = checked
     return Settings(**chosen)
 
 
-def check(name: str, value: Any, *, source: str) -> Any:
+def check(name: str, value: Any, *, source: str, per_test: bool = False) -> Any:
     """Return ``value`` in its proper type, or raise a SettingsError that names the setting."""
     rule = RULES.get(name)
     if rule is None:
+        known = sorted(n for n, r in RULES.items() if r.per_test or not per_test)
         raise SettingsError(
-            f"unknown setting {name!r} in {source}; the settings are: {', '.join(sorted(RULES))}"
+            f"unknown setting {name!r} in {source}; the settings are: {', '.join(known)}"
+        )
+    if per_test and not rule.per_test:
+        raise SettingsError(
+            f"{name} in {source}: is set by ini mipro_{name}, or by the fixtures mipro_lm and "
+            "mipro_prompt_lm, and not for a single test"
         )
     if value is None:
         return None

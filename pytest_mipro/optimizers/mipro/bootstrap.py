@@ -129,8 +129,8 @@ def demo_sets(
     """Build several distinct demo sets per predictor.
 
     Set 0 is what the program came with, so that the seed prompt is in the space; then come the
-    empty set, a labeled-only set, and mixtures of random size, every second one spread evenly
-    over the output values. A demo never stands twice in a set, nor a set twice in the list.
+    empty set, a labeled-only set, and mixtures of random size, every second one even in its
+    output values. A demo never stands twice in a set, nor a set twice in the list.
 
     Returns:
         Per predictor at most ``count`` sets, fewer where there are not so many different ones,
@@ -159,8 +159,7 @@ def demo_sets(
             for attempt in range(count * MAX_ATTEMPTS_PER_SET):
                 if len(found) >= count:
                     break
-                pick = _spread if attempt % 2 == 0 else _sample
-                add(_mixture(own, given, limits, pick, rng))
+                add(_mixture(own, given, limits, rng, even=attempt % 2 == 0))
         sets[name] = found
     return sets
 
@@ -169,14 +168,23 @@ def _mixture(
     own: Sequence[Demo],
     given: Sequence[Demo],
     limits: DemoLimits,
-    pick: Callable[[Sequence[Demo], int, random.Random], list[Demo]],
     rng: random.Random,
+    *,
+    even: bool,
 ) -> list[Demo]:
-    most = min(limits.bootstrapped, len(own))
-    chosen = pick(own, rng.randint(min(1, most), most), rng) if most else []
+    """Some bootstrapped demos, filled up with labeled ones to a size drawn at random.
+
+    More demos are not always better, above all for small models, so the size is searched too.
+    """
+    size = rng.randint(1, max(limits.bootstrapped, limits.labeled))
+    most = min(limits.bootstrapped, len(own), size)
+    chosen = _sample(own, rng.randint(min(1, most), most), rng)
     taken = {_inputs(demo) for demo in chosen}
     rest = [demo for demo in given if _inputs(demo) not in taken]
-    chosen += pick(rest, max(0, limits.labeled - len(chosen)), rng)
+    wanted = max(0, min(size, limits.labeled) - len(chosen))
+    if even:
+        return _in_turn([*chosen, *_balancing(chosen, rest, wanted, rng)], rng)
+    chosen += _sample(rest, wanted, rng)
     rng.shuffle(chosen)
     return chosen
 
@@ -187,18 +195,51 @@ def _sample(demos: Sequence[Demo], size: int, rng: random.Random) -> list[Demo]:
 
 def _spread(demos: Sequence[Demo], size: int, rng: random.Random) -> list[Demo]:
     """Sample with each output value as often as the others, as far as there are enough."""
-    groups: dict[str, list[Demo]] = {}
-    for demo in _sample(demos, len(demos), rng):
-        groups.setdefault(Demo({}, demo.outputs, "labeled").key(), []).append(demo)
-    chosen: list[Demo] = []
-    while len(chosen) < size and groups:
+    return _in_turn(_balancing([], demos, size, rng), rng)
+
+
+def _balancing(
+    chosen: Sequence[Demo], rest: Sequence[Demo], size: int, rng: random.Random
+) -> list[Demo]:
+    """So many of the rest, each of the output value that is rarest so far."""
+    groups = _by_outputs(_sample(rest, len(rest), rng))
+    counts = dict.fromkeys(groups, 0)
+    for demo in chosen:
+        key = _outputs(demo)
+        counts[key] = counts.get(key, 0) + 1
+    picked: list[Demo] = []
+    while len(picked) < size and any(groups.values()):
+        key = min((key for key in groups if groups[key]), key=lambda key: counts[key])
+        picked.append(groups[key].pop())
+        counts[key] += 1
+    return picked
+
+
+def _in_turn(demos: Sequence[Demo], rng: random.Random) -> list[Demo]:
+    """Order demos so that the output values take turns.
+
+    A language model leans towards the answers it saw most, and last (Zhao et al. 2021,
+    "Calibrate Before Use", section 4).
+    """
+    groups = _by_outputs(_sample(demos, len(demos), rng))
+    ordered: list[Demo] = []
+    while groups:
         for key in list(groups):
-            chosen.append(groups[key].pop())
+            ordered.append(groups[key].pop())
             if not groups[key]:
                 del groups[key]
-    chosen = chosen[:size]
-    rng.shuffle(chosen)
-    return chosen
+    return ordered
+
+
+def _by_outputs(demos: Sequence[Demo]) -> dict[str, list[Demo]]:
+    groups: dict[str, list[Demo]] = {}
+    for demo in demos:
+        groups.setdefault(_outputs(demo), []).append(demo)
+    return groups
+
+
+def _outputs(demo: Demo) -> str:
+    return Demo({}, demo.outputs, "labeled").key()
 
 
 def _identity(demos: Sequence[Demo]) -> tuple[str, ...]:
