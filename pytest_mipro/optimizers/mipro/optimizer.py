@@ -45,8 +45,8 @@ class Effort:
     def of(cls, auto: str, predictors: int, *, zero_shot: bool) -> Effort:
         """The named efforts; trials grow with the number of slots to fill."""
         candidates, per_slot, minibatch, val_size, finalists = {
-            "light": (12, 6, 30, 100, 3),
-            "medium": (18, 14, 50, 300, 5),
+            "light": (12, 6, 20, 100, 3),
+            "medium": (18, 14, 40, 300, 5),
             "heavy": (24, 30, 100, 1000, 8),
         }[auto]
         slots = predictors * (1 if zero_shot else 2)
