@@ -30,7 +30,7 @@ from pytest_mipro.scoring import Outcome, Scorer, means_over, result_of
 REPEATS_ALLOWED = 20
 
 BLOCK = 5  # examples between two decisions of the race
-DROP_ERRORS = 1.0  # standard errors behind the leader at which a trial is dropped
+DROP_ERRORS = 0.5  # standard errors behind the leader at which a trial is dropped
 FINAL_BLOCK = 20
 FINAL_ERRORS = 2.0  # the same for a finalist
 PRIOR_VARIANCE = 0.25  # of a coin toss
@@ -206,8 +206,8 @@ def _behind(runner: _Runner, leader: _Runner, errors: float) -> bool:
 
     Paired one-sided test of the mean difference, with the variance of the differences shrunk
     towards that of two coin tosses (one pseudo-observation of each), so that a few equal
-    differences do not make it look certain. One standard error keeps a trial that is as good as
-    the leader with a probability of about 5 in 6 at each block: eager on purpose, as the sampler
+    differences do not make it look certain. Half a standard error keeps a trial that is as good as
+    the leader with a probability of about 2 in 3 at each block: eager on purpose, as the sampler
     comes back to options that look good. Two keep it with about 49 in 50.
     """
     pairs = zip(runner.outcomes, leader.outcomes, strict=False)
