@@ -45,9 +45,9 @@ class Effort:
     def of(cls, auto: str, predictors: int, *, zero_shot: bool) -> Effort:
         """The named efforts; trials grow with the number of slots to fill."""
         candidates, per_slot, minibatch, val_size, finalists = {
-            "light": (12, 6, 20, 100, 3),
-            "medium": (18, 14, 40, 300, 5),
-            "heavy": (24, 30, 100, 1000, 8),
+            "light": (12, 10, 20, 100, 4),
+            "medium": (18, 20, 40, 300, 6),
+            "heavy": (24, 40, 100, 1000, 8),
         }[auto]
         slots = predictors * (1 if zero_shot else 2)
         return cls(candidates, per_slot * (slots + 1), minibatch, val_size, finalists)

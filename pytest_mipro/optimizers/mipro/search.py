@@ -20,6 +20,7 @@ from typing import Any
 
 import optuna
 
+from pytest_mipro.optimizers.mipro import effects
 from pytest_mipro.optimizers.mipro.bootstrap import DemoSet
 from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import PredictorPrompt, Prompts, digest
@@ -32,6 +33,7 @@ REPEATS_ALLOWED = 20
 BLOCK = 5  # examples between two decisions of the race
 DROP_ERRORS = 0.5  # standard errors behind the leader at which a trial is dropped
 FINAL_BLOCK = 20
+ENUMERATED = 20_000  # configurations up to which the whole space is looked at
 FINAL_ERRORS = 2.0  # the same for a finalist
 PRIOR_VARIANCE = 0.25  # of a coin toss
 
@@ -135,8 +137,8 @@ def search(
     """
     examples = list(valset)
     random.Random(f"order-{plan.seed}").shuffle(examples)
-    records = _race(scorer, space, examples[: plan.minibatch], plan, reporter)
-    return _final(scorer, space, examples, records, plan, reporter)
+    runners = _race(scorer, space, examples[: plan.minibatch], plan, reporter)
+    return _final(scorer, space, examples, runners, plan, reporter)
 
 
 @dataclass
@@ -148,9 +150,13 @@ class _Runner:
     prompts: Prompts
     outcomes: list[Outcome]
     block: list[Future[Outcome]]
+    dropped: bool = False
 
     def mean(self) -> float:
         return means_over(self.outcomes)
+
+    def record(self) -> TrialRecord:
+        return TrialRecord(self.number, self.choice, self.mean(), len(self.outcomes), self.dropped)
 
 
 def _race(
@@ -159,11 +165,11 @@ def _race(
     minibatch: Sequence[Any],
     plan: SearchPlan,
     reporter: Reporter,
-) -> list[TrialRecord]:
+) -> list[_Runner]:
     total = min(plan.trials, space.size)
     reporter.phase("search", total)
     trials = _Trials(space, plan.seed, total)
-    records: list[TrialRecord] = []
+    ended: list[_Runner] = []
     leader: _Runner | None = None
     running: deque[_Runner] = deque()
     # Several trials are under way so that the pool never idles at the end of a block. Their
@@ -182,22 +188,22 @@ def _race(
             running.append(_Runner(number, choice, space.prompts(choice), [], []))
             submit_block(running[-1])
         if not running:
-            return sorted(records, key=lambda record: record.number)
+            return sorted(ended, key=lambda runner: runner.number)
         runner = running.popleft()
         runner.outcomes += [result_of(future, reporter.tick) for future in runner.block]
         finished = len(runner.outcomes) >= len(minibatch)
-        dropped = not finished and leader is not None and _behind(runner, leader, DROP_ERRORS)
-        if not finished and not dropped:
+        runner.dropped = (
+            not finished and leader is not None and _behind(runner, leader, DROP_ERRORS)
+        )
+        if not finished and not runner.dropped:
             submit_block(runner)
             running.append(runner)
             continue
         score = runner.mean()
-        trials.tell(runner.number, score, len(runner.outcomes), dropped=dropped)
+        trials.tell(runner.number, score, len(runner.outcomes), dropped=runner.dropped)
         if finished and (leader is None or score > leader.mean()):
             leader = runner
-        records.append(
-            TrialRecord(runner.number, runner.choice, score, len(runner.outcomes), dropped)
-        )
+        ended.append(runner)
         reporter.step(score, leader.mean() if leader else None)
 
 
@@ -229,16 +235,14 @@ def _final(
     scorer: Scorer,
     space: Space,
     examples: Sequence[Any],
-    records: Sequence[TrialRecord],
+    ended: Sequence[_Runner],
     plan: SearchPlan,
     reporter: Reporter,
 ) -> SearchResult:
     """Run the finalists over the validation set side by side; who falls far behind stops there."""
-    ranked = sorted(records, key=lambda r: (r.dropped, -r.score, r.number))
-    chosen = [records[0], *(r for r in ranked if r.number != 0)][: plan.finalists + 1]
-    runners = [_Runner(r.number, dict(r.choice), space.prompts(r.choice), [], []) for r in chosen]
+    runners = _finalists(space, ended, plan)
     reporter.phase("finalists", len(examples))
-    leader = runners[0]
+    everyone, leader = list(runners), runners[0]
     for start in range(0, len(examples), FINAL_BLOCK):
         block = examples[start : start + FINAL_BLOCK]
         for runner in runners:
@@ -246,13 +250,47 @@ def _final(
         for runner in runners:
             runner.outcomes += [result_of(future, reporter.tick) for future in runner.block]
         leader = min(runners, key=lambda r: (-r.mean(), r.number))
-        runners = [r for r in runners if r is leader or not _behind(r, leader, FINAL_ERRORS)]
+        for runner in runners:
+            runner.dropped = runner is not leader and _behind(runner, leader, FINAL_ERRORS)
+        runners = [runner for runner in runners if not runner.dropped]
         for _ in block:
             reporter.step(leader.mean(), leader.mean())
     full = {runner.number: runner.mean() for runner in runners}
-    trials = tuple(replace(r, full_score=full.get(r.number)) for r in records)
+    met = {runner.number for runner in ended}
+    trials = tuple(
+        replace(runner.record(), full_score=full.get(runner.number))
+        for runner in (*ended, *(r for r in everyone if r.number not in met))
+    )
     best = next(trial for trial in trials if trial.number == leader.number)
     return SearchResult(best, leader.prompts, trials)
+
+
+def _finalists(space: Space, ended: Sequence[_Runner], plan: SearchPlan) -> list[_Runner]:
+    """The seed prompt, the best of the race, and what its outcomes say is best of the whole space.
+
+    The last may be configurations that did not run: good options that did not meet.
+    """
+    runs = [effects.Run(r.choice, [o.score for o in r.outcomes]) for r in ended]
+    fitted = effects.fit(runs, space.distributions())
+    if space.size <= ENUMERATED:
+        choices = list(_choices(space.distributions()))
+    else:
+        choices = [r.choice for r in ended]
+        choices.append({slot: int(e.argmax()) for slot, e in fitted.options.items()})
+    expected = sorted(choices, key=lambda choice: -fitted.estimate(choice))
+    ranked = sorted(ended, key=lambda r: (r.dropped, -r.mean(), r.number))
+    wanted = [ended[0].choice, *(r.choice for r in ranked[: plan.finalists // 2])]
+    numbers = {digest(r.prompts): r.number for r in ended}
+    finalists: dict[str, _Runner] = {}
+    for choice in (*wanted, *expected):
+        if len(finalists) > plan.finalists:
+            break
+        prompts = space.prompts(choice)
+        key = digest(prompts)
+        if key not in finalists:
+            number = numbers.setdefault(key, len(numbers))
+            finalists[key] = _Runner(number, dict(choice), prompts, [], [])
+    return list(finalists.values())
 
 
 class _Trials:
