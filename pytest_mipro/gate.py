@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pytest_mipro import fingerprint, models, promptfile
 from pytest_mipro.budget import Usage
 from pytest_mipro.promptfile import PromptFile
-from pytest_mipro.prompts import with_prompts
+from pytest_mipro.prompts import labeled_demos, plain_value, with_prompts
 from pytest_mipro.scoring import Outcome, Scorer, unreachable
 from pytest_mipro.settings import Settings
 from pytest_mipro.statistics import interval
@@ -162,7 +162,7 @@ def verdict_of(outcomes: Sequence[Outcome], threshold: float | None) -> Verdict:
 
 def staleness(task: PromptTask, file: PromptFile, scorer: Scorer) -> list[str]:
     """Say, one line each, what differs between now and what the prompts were fitted with."""
-    lines = promptfile.unfit(task.program, file)
+    lines = promptfile.unfit(task.program, file) or mislabeled(task, file)
     then = file.fingerprints
     now = promptfile.fingerprints_of(task.program, task.metric, task.split.parts())
     if then is None:
@@ -185,6 +185,27 @@ def staleness(task: PromptTask, file: PromptFile, scorer: Scorer) -> list[str]:
     adapter = models.adapter_name(scorer.adapter)
     if recorded_adapter not in (None, adapter):
         lines.append(f"the adapter was {recorded_adapter}, now it is {adapter}")
+    return lines
+
+
+def mislabeled(task: PromptTask, file: PromptFile) -> list[str]:
+    """Say, one line each, which labeled demos contradict the training example that they are."""
+    lines = []
+    for name, predictor in task.program.named_predictors():
+        labels = {
+            _brief(demo.inputs, whole=True): demo.outputs
+            for demo in labeled_demos(predictor.signature, task.split.train)
+        }
+        for position, demo in enumerate(file.predictors[name].demos, start=1):
+            known = labels.get(_brief(demo.inputs, whole=True))
+            if demo.origin != "labeled" or known is None:
+                continue
+            lines += [
+                f"predictor {name!r}: labeled demo {position} says {field}={value!r}, the "
+                f"trainset says {known[field]!r} ({_brief(demo.inputs)})"
+                for field, value in demo.outputs.items()
+                if field in known and str(plain_value(known[field])) != str(value)
+            ]
     return lines
 
 
@@ -246,11 +267,11 @@ def _fields(prediction: Any, example: Any) -> str:
     return _brief({name: values[name] for name in values if name in labels} or values)
 
 
-def _brief(values: Mapping[str, Any]) -> str:
+def _brief(values: Mapping[str, Any], *, whole: bool = False) -> str:
     parts = []
     for name, value in values.items():
         text = " ".join(str(value).split())
-        parts.append(f"{name}={text if len(text) <= 70 else text[:67] + '...'}")
+        parts.append(f"{name}={text if whole or len(text) <= 70 else text[:67] + '...'}")
     return ", ".join(parts)
 
 

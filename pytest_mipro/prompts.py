@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,6 +80,16 @@ def set_prompts(program: Any, prompts: Prompts) -> None:
             ).with_inputs(*demo.inputs)
             for demo in prompt.demos
         ]
+
+
+def labeled_demos(signature: Any, examples: Iterable[Any]) -> list[Demo]:
+    """The examples that hold all fields of a signature, as demos."""
+    ins, outs = signature.input_fields, signature.output_fields
+    return [
+        Demo({k: example[k] for k in ins}, {k: example[k] for k in outs}, "labeled")
+        for example in examples
+        if all(k in example for k in (*ins, *outs))
+    ]
 
 
 def digest(prompts: Prompts) -> str:

@@ -189,6 +189,17 @@ def test_a_write_that_fails_leaves_the_old_file_whole(path, monkeypatch):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_an_interrupted_write_leaves_the_old_file_whole(path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_prompts(Sorter(), path)
+    assert path.read_text() == VALID
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PromptFileError, match="cannot be written.*mipro_prompt_dir"):

@@ -9,13 +9,13 @@ import pytest
 from triage import Route, Triage, exact_route, exact_team
 
 
-@pytest.mark.mipro(threshold=0.50)
+@pytest.mark.mipro(threshold=0.55)
 def test_triage(mipro: Any, splits: dict[str, Any]) -> None:
     result = mipro(Triage(), metric=exact_team, **splits)
     assert result.score > result.baseline_score
 
 
-@pytest.mark.mipro(threshold=0.50)
+@pytest.mark.mipro(threshold=0.55)
 def test_route(mipro: Any, splits: dict[str, Any]) -> None:
     result = mipro(Route(), metric=exact_route, **splits)
     assert result.score > result.baseline_score

@@ -165,7 +165,7 @@ def spoil_labels(text):
     ("spoil", "reason"),
     [
         (lambda t: re.sub(r"instructions: \|-\n.*\n", "instructions: ''\n", t), "is blank"),
-        (spoil_labels, "BELOW THRESHOLD"),
+        (spoil_labels, "the trainset says"),
         (lambda t: t.replace("ticket:", "message:"), "field 'message', its signature has 'ticket'"),
     ],
 )

@@ -10,7 +10,7 @@ from pytest_mipro.optimizers.mipro.bootstrap import (
     DemoLimits,
     bootstrap,
     demo_sets,
-    labeled_demos,
+    labeled_sets,
 )
 from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import prompts_of
@@ -82,7 +82,7 @@ def test_bootstrapping_runs_in_parallel_and_stops_when_there_is_enough():
     assert len(engine.asked) <= 8
 
 
-def test_labeled_demos_help_the_teacher():
+def test_labeled_sets_help_the_teacher():
     without, _ = bootstrapped(Sorter(), learns_from_demos, wanted=20)
     having, _ = bootstrapped(Sorter(), learns_from_demos, wanted=20, limits=DemoLimits(4, 4))
     assert len(having["sort"]) > len(without["sort"])
@@ -119,7 +119,7 @@ def sets_of(program, demos, labeled, **options):
 def test_demo_sets_are_distinct_and_begin_with_the_seed_and_the_empty_set():
     program = Sorter()
     program.sort.demos = [dspy.Example(text="seed", label="good")]
-    labeled = labeled_demos(program, examples(20))
+    labeled = labeled_sets(program, examples(20))
     sets = sets_of(program, {"sort": []}, labeled)["sort"]
     assert [demo.inputs["text"] for demo in sets[0]] == ["seed"]
     assert sets[1] == ()
@@ -129,14 +129,14 @@ def test_demo_sets_are_distinct_and_begin_with_the_seed_and_the_empty_set():
 def test_a_labeled_only_set_is_among_them():
     program = Sorter()
     demos, _ = bootstrapped(program, answer_right)
-    sets = sets_of(program, demos, labeled_demos(program, examples(20)))["sort"]
+    sets = sets_of(program, demos, labeled_sets(program, examples(20)))["sort"]
     assert {demo.origin for demo in sets[1]} == {"labeled"}
 
 
 def test_sets_keep_to_the_limits_and_repeat_no_input():
     program = Sorter()
     demos, _ = bootstrapped(program, answer_right, wanted=12)
-    labeled = labeled_demos(program, examples(20))
+    labeled = labeled_sets(program, examples(20))
     for demo_set in sets_of(program, demos, labeled, limits=DemoLimits(2, 4), count=12)["sort"]:
         assert sum(demo.origin == "bootstrapped" for demo in demo_set) <= 2
         texts = [demo.inputs["text"] for demo in demo_set]
@@ -145,7 +145,7 @@ def test_sets_keep_to_the_limits_and_repeat_no_input():
 
 def test_there_are_fewer_sets_where_there_are_not_so_many_different_ones():
     program = Sorter()
-    labeled = labeled_demos(program, examples(2))
+    labeled = labeled_sets(program, examples(2))
     assert len(sets_of(program, {"sort": []}, labeled, count=50)["sort"]) < 10
 
 
@@ -154,8 +154,8 @@ def test_zero_shot_has_the_seed_set_only():
     assert sets == {"sort": [()]}
 
 
-def test_examples_without_all_fields_of_a_predictor_are_no_labeled_demos():
-    labeled = labeled_demos(Pipeline(), examples(5))
+def test_examples_without_all_fields_of_a_predictor_are_no_labeled_sets():
+    labeled = labeled_sets(Pipeline(), examples(5))
     assert len(labeled["sort"]) == 5
     assert labeled["check"] == []
 
@@ -164,6 +164,6 @@ def test_examples_without_all_fields_of_a_predictor_are_no_labeled_demos():
 def test_one_kind_of_demo_alone_works(limits):
     program = Sorter()
     demos, engine = bootstrapped(program, answer_right, limits=limits)
-    sets = sets_of(program, demos, labeled_demos(program, examples(20)), limits=limits)["sort"]
+    sets = sets_of(program, demos, labeled_sets(program, examples(20)), limits=limits)["sort"]
     assert len(sets) > 2
     assert bool(engine.asked) == (limits.bootstrapped > 0)

@@ -217,6 +217,18 @@ def test_stale_names_the_renamed_field(project):
     result.stdout.fnmatch_lines(["*predictor 'sort'*field 'text'*signature has 'words'*"])
 
 
+def test_a_mislabeled_demo_is_stale_and_named(project):
+    pytester = optimized(project)
+    path = pytester.path / "prompts" / "sorter.yaml"
+    turned = {"label: good": "label: bad", "label: bad": "label: good"}
+    path.write_text(
+        re.sub(r"label: (good|bad)", lambda found: turned[found.group(0)], path.read_text())
+    )
+    result = pytester.runpytest()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*STALE*", "*labeled demo * says label=*the trainset says*"])
+
+
 def test_reformatting_and_comments_are_no_change(project):
     pytester = optimized(project, test=OWN)
     pytester.makepyfile(

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_mipro.progress import Reporter
-from pytest_mipro.prompts import Demo, PredictorPrompt, Prompts, prompts_of, with_prompts
+from pytest_mipro.prompts import (
+    Demo,
+    PredictorPrompt,
+    Prompts,
+    labeled_demos,
+    prompts_of,
+    with_prompts,
+)
 from pytest_mipro.scoring import Outcome, Scorer, result_of, unreachable
 
 MAX_ROUNDS = 2
@@ -104,17 +111,12 @@ def bootstrap(
     return demos
 
 
-def labeled_demos(program: Any, trainset: Sequence[Any]) -> dict[str, list[Demo]]:
+def labeled_sets(program: Any, trainset: Sequence[Any]) -> dict[str, list[Demo]]:
     """Per predictor, the training examples that hold all of its fields, as demos."""
-    demos: dict[str, list[Demo]] = {}
-    for name, predictor in program.named_predictors():
-        ins, outs = predictor.signature.input_fields, predictor.signature.output_fields
-        demos[name] = [
-            Demo({k: example[k] for k in ins}, {k: example[k] for k in outs}, "labeled")
-            for example in trainset
-            if all(k in example for k in (*ins, *outs))
-        ]
-    return demos
+    return {
+        name: labeled_demos(predictor.signature, trainset)
+        for name, predictor in program.named_predictors()
+    }
 
 
 def demo_sets(
@@ -269,7 +271,7 @@ def _with_labeled(
     examples do not label. At most a quarter of the examples is used up.
     """
     seed = prompts_of(teacher)
-    own = labeled_demos(teacher, examples)
+    own = labeled_sets(teacher, examples)
     size = min(size, len(examples) // 4)
     if size == 0 or any(prompt.demos for prompt in seed.values()) or not any(own.values()):
         return teacher, []
@@ -277,7 +279,7 @@ def _with_labeled(
     chosen = {_inputs(demo) for demo in _spread(own[name], size, rng)}
     kept = dict(teacher.named_predictors())[name].signature.input_fields
     shown = [ex for ex in examples if _inputs(_demo(ex, kept)) in chosen]
-    demos = labeled_demos(teacher, shown)
+    demos = labeled_sets(teacher, shown)
     prompts = {
         name: PredictorPrompt(prompt.instructions, tuple(_spread(demos[name], size, rng)))
         for name, prompt in seed.items()

@@ -18,7 +18,7 @@ from pytest_mipro.optimizers.mipro.bootstrap import (
     DemoLimits,
     bootstrap,
     demo_sets,
-    labeled_demos,
+    labeled_sets,
 )
 from pytest_mipro.optimizers.mipro.propose import Grounding, propose
 from pytest_mipro.optimizers.mipro.search import SearchPlan, SearchResult, Space, search
@@ -142,7 +142,7 @@ def optimize(
     sets = demo_sets(
         seed_prompts,
         demos,
-        labeled_demos(scorer.program, trainset),
+        labeled_sets(scorer.program, trainset),
         limits=limits,
         count=effort.candidates,
         seed=seed,
