@@ -86,6 +86,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse markers with unknown or bad settings before anything is paid for."""
     problems = []
+    # An xdist worker that ends here would take the controller down with it: there, the test fails.
+    is_worker = hasattr(config, "workerinput")
     for item in items:
         if next(item.iter_markers("mipro"), None) is None:
             continue
@@ -94,13 +96,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             marker_settings(item)
         except SettingsError as error:
             problems.append(f"mipro: {item.nodeid}: {error}")
+            if is_worker:
+                item.stash[PENDING] = pytest.fail.Exception(problems.pop(), pytrace=False)
     if problems:
         raise pytest.UsageError("\n".join(problems))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
-    """End a test with the verdict that its fixture ``mipro_result`` met."""
+    """End a test with what was found out about it before: a bad marker, or a verdict."""
     pending = item.stash.get(PENDING, None)
     if pending is not None:
         raise pending

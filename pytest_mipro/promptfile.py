@@ -177,9 +177,9 @@ def write(path: str | Path, file: PromptFile) -> bool:
         _without_seconds(text)
     ):
         return False
-    check_writable(path)
     temporary = ""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
@@ -199,9 +199,11 @@ def write(path: str | Path, file: PromptFile) -> bool:
 def check_writable(path: str | Path) -> None:
     """Raise a PromptFileError unless ``path`` could be written; called before money is spent."""
     path = Path(path)
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=".mipro-", dir=path.parent):
+        with tempfile.NamedTemporaryFile(prefix=".mipro-", dir=folder):
             pass
     except OSError as error:
         raise _unwritable(path, error) from error

@@ -75,7 +75,7 @@ def test_it_is_named_with_its_remedy_and_nothing_is_written(project, call):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([BAD[call]])
     result.stdout.no_fnmatch_line("*Traceback*")
-    assert not [path for path in pytester.path.glob("prompts/*") if path.is_file()]
+    assert not (pytester.path / "prompts").exists()
 
 
 def test_inputs_too_long_for_the_lm_are_named(project):

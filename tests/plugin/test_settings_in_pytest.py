@@ -158,6 +158,12 @@ def test_results_are_merged_under_xdist(project):
     result.stdout.fnmatch_lines(["name*verdict*", "sorter*pass*"])
 
 
+def test_a_bad_marker_fails_its_test_under_xdist(project):
+    result = project(threshold=80).runpytest_subprocess("-n", "1")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*threshold=80*write 0.80*"])
+
+
 def test_progress_is_shown_while_optimizing(project):
     pytester = project(script="learns_from_demos, delay=lambda asked: 0.05")
     result = pytester.runpytest("--mipro-optimize", "--mipro-threads=1")
