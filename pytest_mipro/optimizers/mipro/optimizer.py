@@ -33,7 +33,7 @@ DEMO_SOURCES = 2  # passing traces to collect, as a multiple of the demos in a s
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to spend; None means as ``auto`` says."""
+    """How much to spend: the figures that a search is sized by."""
 
     candidates: int
     trials: int
