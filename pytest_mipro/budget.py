@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +15,16 @@ class Usage:
 
     Attributes:
         calls: LM calls by kind, such as ``bootstrap``, ``propose``, ``search`` and ``gate``.
+            Those that an earlier run made are among them, as the result rests on them too.
         prompt_tokens, completion_tokens: totals as the LMs report them; 0 where they do not.
+        reused: how many of the calls were answered from an earlier, perhaps interrupted run, or
+            from DSPy's own cache, and so not made.
     """
 
     calls: Mapping[str, int] = field(default_factory=dict)
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reused: int = 0
 
     @property
     def total_calls(self) -> int:
@@ -30,12 +33,13 @@ class Usage:
 
 
 class UsageMeter:
-    """Counts LM calls made under :meth:`counting`, from any number of threads."""
+    """Counts LM calls made under a :meth:`tracker`, from any number of threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._calls: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
+        self._reused = 0
 
     @property
     def usage(self) -> Usage:
@@ -45,21 +49,24 @@ class UsageMeter:
                 dict(self._calls),
                 self._tokens["prompt_tokens"],
                 self._tokens["completion_tokens"],
+                self._reused,
             )
 
-    @contextmanager
-    def counting(self, kind: str) -> Iterator[None]:
-        """Count the LM calls of this context, and of none beside it, as ``kind``."""
-        import dspy
-
-        callbacks = [*(dspy.settings.callbacks or []), _call_counter(self, kind)]
-        with dspy.context(callbacks=callbacks, usage_tracker=_TokenCounter(self)):
-            yield
+    def tracker(self, kind: str) -> Any:
+        """A usage tracker for DSPy's settings that counts the LM calls of a context as ``kind``."""
+        return _Tracker(self, kind)
 
     def add_call(self, kind: str) -> None:
         """Count one LM call."""
         with self._lock:
             self._calls[kind] += 1
+
+    def add_reused(self, kind: str, usage: Mapping[str, Any]) -> None:
+        """Count a call that was answered from what an earlier run paid for."""
+        with self._lock:
+            self._calls[kind] += 1
+            self._reused += 1
+        self.add_tokens(usage)
 
     def add_tokens(self, usage: Mapping[str, Any]) -> None:
         """Count the tokens of one response."""
@@ -70,21 +77,16 @@ class UsageMeter:
                     self._tokens[key] += value
 
 
-def _call_counter(meter: UsageMeter, kind: str) -> Any:
-    from dspy.utils.callback import BaseCallback
+class _Tracker:
+    """Takes the place of DSPy's usage tracker, which it is called like: once per answered call.
 
-    class CallCounter(BaseCallback):  # type: ignore[misc]
-        def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-            meter.add_call(kind)
+    DSPy's callbacks would count as well, but they are run for every module and adapter too.
+    """
 
-    return CallCounter()
-
-
-class _TokenCounter:
-    """Takes the place of DSPy's usage tracker, which it is called like."""
-
-    def __init__(self, meter: UsageMeter) -> None:
+    def __init__(self, meter: UsageMeter, kind: str) -> None:
         self._meter = meter
+        self._kind = kind
 
     def add_usage(self, lm: str, usage_entry: Mapping[str, Any]) -> None:
+        self._meter.add_call(self._kind)
         self._meter.add_tokens(usage_entry)

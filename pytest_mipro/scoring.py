@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import itertools
 import math
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from numbers import Real
 from types import TracebackType
 from typing import Any, Literal
 
 from pytest_mipro.budget import UsageMeter
 from pytest_mipro.errors import CannotJudge, MetricError
-from pytest_mipro.fingerprint import example_id
 from pytest_mipro.models import adapter_for
 from pytest_mipro.prompts import Prompts, digest, with_prompts
+from pytest_mipro.responses import RUN, Asking, ResponseStore
 
 Kind = Literal["scored", "malformed", "overflow", "program_error", "unreachable"]
 TICK_SECONDS = 0.25
@@ -38,6 +38,7 @@ class Outcome:
         success: whether the trace may become a demo.
         prediction: what the program returned.
         trace: DSPy's trace, when asked for: (predictor name, inputs, outputs) in call order.
+        requests: what was asked of LMs, as the store of responses names it.
     """
 
     score: float | None
@@ -46,13 +47,16 @@ class Outcome:
     success: bool = False
     prediction: Any = None
     trace: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = ()
+    requests: tuple[str, ...] = ()
 
 
 class Scorer:
     """Runs one program, with any prompts, on one bounded pool of threads.
 
-    Each (prompts, example) is run once; asking again returns the same outcome. LM calls made in
-    a worker see the DSPy context of the thread that made the scorer.
+    Each (prompts, example) is run once; asking again returns the same outcome. No request is
+    made of an LM twice: what two configurations ask alike, as the first steps of a program
+    often are, is answered from the store of responses. LM calls made in a worker see the DSPy
+    context of the thread that made the scorer.
 
     Args:
         program: the program; it is copied, never changed.
@@ -63,6 +67,7 @@ class Scorer:
         metric_threshold: the score from which a trace may become a demo; without it the metric
             must say True or give full marks.
         meter: counts the LM calls.
+        store: where responses are kept; without it, in memory for as long as the scorer lives.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class Scorer:
         threads: int = 8,
         metric_threshold: float | None = None,
         meter: UsageMeter | None = None,
+        store: ResponseStore | None = None,
     ) -> None:
         self.program = program
         self.metric = metric
@@ -83,15 +89,20 @@ class Scorer:
         self.threads = threads
         self.metric_threshold = metric_threshold
         self.meter = meter or UsageMeter()
+        self.store = store or ResponseStore()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mipro")
         self._context = contextvars.copy_context()
-        self._lock = threading.Lock()
-        self._memo: dict[tuple[str, str], Future[Outcome]] = {}
+        self._contexts: dict[tuple[str, int], tuple[Any, contextvars.Context]] = {}
+        self._entered: list[tuple[contextvars.Context, Any]] = []
+        self._memo: dict[tuple[str, int], tuple[Any, Future[Outcome] | Outcome]] = {}
+        self._closed = False
         self._programs: dict[str, Any] = {}
-        self._example_ids: dict[int, tuple[Any, str]] = {}
+        self._digests: dict[int, tuple[Prompts, str]] = {}
 
     def submit(self, prompts: Prompts, example: Any, *, kind: str) -> Future[Outcome]:
         """Start (or find) the run of ``example`` with ``prompts``.
+
+        Only the thread that made the scorer may call this.
 
         Args:
             prompts: the prompts of every predictor.
@@ -101,24 +112,38 @@ class Scorer:
         Returns:
             The outcome to come. Its ``result()`` raises a MetricError if the metric did.
         """
-        key = (digest(prompts), self._id(example))
-        with self._lock:
-            known = self._memo.get(key)
-        if known is None:
-            program = self._program(key[0], prompts)
-            known = self.call(lambda: self.run(program, example), kind=kind)
-            with self._lock:
-                self._memo[key] = known
-        return known
+        name = self._digest(prompts)
+        entry = self._memo.get((name, id(example)))
+        if entry is None:
+            program = self._program(name, prompts)
+            future: Future[Outcome] = self._pool.submit(
+                self._in_context, self._context_of(kind, None), kind, self.run, program, example
+            )
+            # The example is kept, so that its id is not given to another.
+            self._memo[name, id(example)] = (example, future)
+            return future
+        known = entry[1]
+        return _done(known) if isinstance(known, Outcome) else known
 
     def call(self, function: Callable[[], Any], *, kind: str, lm: Any = None) -> Future[Any]:
         """Run any function that calls LMs on the pool, counted as ``kind``."""
+        return self._pool.submit(self._in_context, self._context_of(kind, lm), kind, function)
 
-        def counted() -> Any:
-            with self._settings(lm), self.meter.counting(kind):
-                return function()
+    def traced(self, program: Any, example: Any, *, kind: str) -> Future[Outcome]:
+        """Run ``example`` on another program, as when bootstrapping, and keep the trace."""
+        program = self.prepared(program)
+        return self.call(lambda: self.run(program, example, trace=True), kind=kind)
 
-        return self._pool.submit(self._context.copy().run, counted)
+    def prepared(self, program: Any) -> Any:
+        """The program, a copy if need be, with the LMs that its predictors bring asking the
+        store first."""
+        if all(predictor.lm is None for predictor in program.predictors()):
+            return program
+        copy = program.deepcopy()
+        for predictor in copy.predictors():
+            if predictor.lm is not None:
+                predictor.lm = self.store.around(predictor.lm)
+        return copy
 
     def score(
         self,
@@ -127,10 +152,48 @@ class Scorer:
         *,
         kind: str,
         tick: Callable[[], None] | None = None,
+        step: Callable[[Outcome], None] | None = None,
     ) -> list[Outcome]:
-        """Run ``prompts`` over ``examples`` and return the outcomes in their order."""
-        futures = [self.submit(prompts, example, kind=kind) for example in examples]
-        return [result_of(future, tick) for future in futures]
+        """Run ``prompts`` over ``examples`` and return the outcomes in their order.
+
+        Args:
+            prompts: the prompts of every predictor.
+            examples: any number of them; each costs the pool next to nothing.
+            kind: what the LM calls are counted as.
+            tick: called several times a second while waiting.
+            step: called with each outcome, in the order of the examples.
+
+        Raises:
+            MetricError: the metric raised or did not return a score.
+        """
+        name = self._digest(prompts)
+        batch = _Batch([self._memo.get((name, id(example))) for example in examples])
+        if batch.left:
+            program = self._program(name, prompts)
+            self._work(batch, lambda n: self._asking(kind, self.run, program, examples[n]), kind)
+        outcomes = []
+        for n, example in enumerate(examples):
+            outcome = batch.outcome(n, tick)
+            self._memo[name, id(example)] = (example, outcome)
+            outcomes.append(outcome)
+            if step is not None:
+                step(outcome)
+        return outcomes
+
+    def _work(self, batch: _Batch, run: Callable[[int], Outcome], kind: str) -> None:
+        """Let the pool's threads take the examples of a batch in turn: one task a thread, as a
+        task an example would cost more than the rest of the scoring."""
+        turns = itertools.count()
+
+        def work() -> None:
+            while not self._closed and (turn := next(turns)) < len(batch.left):
+                batch.found[batch.left[turn]] = run(batch.left[turn])
+
+        context = self._context_of(kind, None)
+        batch.workers = [
+            self._pool.submit(context.copy().run, work)
+            for _ in range(min(self.threads, len(batch.left)))
+        ]
 
     def run(self, program: Any, example: Any, *, trace: bool = False) -> Outcome:
         """Run one example in the calling thread, with the DSPy context that is set there.
@@ -146,28 +209,35 @@ class Scorer:
         import dspy
 
         steps: list[Any] | None = [] if trace else None
-        with dspy.context(trace=steps):
-            try:
+        try:
+            if trace:
+                with dspy.context(trace=steps):
+                    prediction = program(**example.inputs())
+            else:
                 prediction = program(**example.inputs())
-            except Exception as error:
-                return _failed(error, example)
+        except Exception as error:
+            return _failed(error, example)
         value = self._ask_metric(example, prediction, steps)
-        score = to_score(value, f"the metric {_name(self.metric)} on example {_brief(example)}")
-        names = {id(predictor): name for name, predictor in program.named_predictors()}
+        try:
+            score = to_score(value)
+        except MetricError as error:
+            raise MetricError(
+                f"the metric {_name(self.metric)} on example {_brief(example)} {error}"
+            ) from None
         return Outcome(
             score=score,
             success=is_success(score, self.metric_threshold),
             prediction=prediction,
-            trace=tuple(
-                (names[id(predictor)], dict(inputs), dict(outputs.items()))
-                for predictor, inputs, outputs in steps or ()
-                if id(predictor) in names
-            ),
+            trace=_named_steps(program, steps) if steps else (),
         )
 
     def close(self) -> None:
         """Drop what has not begun and wait for the LM calls in flight."""
+        self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
+        while self._entered:
+            context, entered = self._entered.pop()
+            context.run(entered.__exit__, None, None, None)
 
     def __enter__(self) -> Scorer:
         return self
@@ -192,33 +262,90 @@ class Scorer:
                 "a metric must return a score for every prediction, 0 for a bad one"
             ) from error
 
-    def _settings(self, lm: Any) -> Any:
+    def _in_context(
+        self, context: contextvars.Context, kind: str, function: Callable[..., Any], *args: Any
+    ) -> Any:
+        return context.copy().run(self._asking, kind, function, *args)
+
+    def _asking(self, kind: str, function: Callable[..., Any], *args: Any) -> Any:
+        def reused(usage: Mapping[str, Any]) -> None:
+            self.meter.add_reused(kind, usage)
+
+        run = Asking(reused)
+        token = RUN.set(run)
+        try:
+            result = function(*args)
+        finally:
+            RUN.reset(token)
+        if run.keys and isinstance(result, Outcome):
+            return replace(result, requests=tuple(run.keys))
+        return result
+
+    def _context_of(self, kind: str, lm: Any) -> contextvars.Context:
+        """The DSPy context of a kind of call, made once: entering one takes its time."""
+        known = self._contexts.get((kind, id(lm)))
+        if known is None:
+            context = self._context.copy()
+            entered = context.run(self._enter, kind, lm)
+            self._entered.append((context, entered))
+            known = self._contexts[kind, id(lm)] = (lm, context)
+        return known[1]
+
+    def _enter(self, kind: str, lm: Any) -> Any:
         import dspy
 
         own = lm is None or lm is self.lm
         chosen = {
-            "lm": self.lm if own else lm,
+            "lm": self.store.around((self.lm or dspy.settings.lm) if own else lm),
             "adapter": self.adapter if own else adapter_for(lm),
         }
-        return dspy.context(**{name: value for name, value in chosen.items() if value is not None})
+        given = {name: value for name, value in chosen.items() if value is not None}
+        entered = dspy.context(trace=None, usage_tracker=self.meter.tracker(kind), **given)
+        entered.__enter__()
+        return entered
 
-    def _program(self, key: str, prompts: Prompts) -> Any:
-        with self._lock:
-            program = self._programs.get(key)
-            if program is None:
-                program = self._programs[key] = with_prompts(self.program, prompts)
-            return program
+    def _program(self, name: str, prompts: Prompts) -> Any:
+        program = self._programs.get(name)
+        if program is None:
+            program = self._programs[name] = self.prepared(with_prompts(self.program, prompts))
+        return program
 
-    def _id(self, example: Any) -> str:
-        known = self._example_ids.get(id(example))
+    def _digest(self, prompts: Prompts) -> str:
+        known = self._digests.get(id(prompts))
         if known is None:
-            known = self._example_ids[id(example)] = (example, example_id(example))
+            known = self._digests[id(prompts)] = (prompts, digest(prompts))
         return known[1]
+
+
+class _Batch:
+    """Examples that are scored together, and what came of them so far."""
+
+    def __init__(self, known: Sequence[tuple[Any, Future[Outcome] | Outcome] | None]) -> None:
+        self.found: list[Future[Outcome] | Outcome | None] = [entry and entry[1] for entry in known]
+        self.left = [n for n, entry in enumerate(known) if entry is None]
+        self.workers: Sequence[Future[None]] = ()
+
+    def outcome(self, n: int, tick: Callable[[], None] | None) -> Outcome:
+        """The outcome of example ``n``, as soon as there is one."""
+        while self.found[n] is None:
+            done, _ = wait(self.workers, timeout=TICK_SECONDS, return_when=FIRST_EXCEPTION)
+            for worker in done:
+                worker.result()
+            if tick is not None:
+                tick()
+        found = self.found[n]
+        return result_of(found, tick) if isinstance(found, Future) else found  # type: ignore[return-value]
+
+
+def _done(outcome: Outcome) -> Future[Outcome]:
+    future: Future[Outcome] = Future()
+    future.set_result(outcome)
+    return future
 
 
 def result_of(future: Future[Any], tick: Callable[[], None] | None = None) -> Any:
     """Wait for a future, calling ``tick`` meanwhile so that progress can be shown."""
-    if tick is not None:
+    if tick is not None and not future.done():
         tick()
         while not wait([future], timeout=TICK_SECONDS).done:
             tick()
@@ -248,29 +375,32 @@ def unreachable(outcomes: Sequence[Outcome]) -> CannotJudge:
     )
 
 
-def to_score(value: Any, source: str) -> float:
+def to_score(value: Any) -> float:
     """Turn what a metric returned into a score from 0 to 1.
 
     Args:
         value: a bool, a number, or a ``dspy.Prediction`` with a field ``score``.
-        source: named in errors.
 
     Raises:
-        MetricError: anything else, a NaN, or a number outside 0 to 1.
+        MetricError: anything else, a NaN, or a number outside 0 to 1; the message goes on after
+            the metric's name.
     """
-    number = value.score if hasattr(value, "score") and not isinstance(value, Real) else value
-    item = getattr(number, "item", None)
-    if callable(item) and getattr(number, "size", 1) == 1:
-        number = item()
+    number = value
+    if not isinstance(value, (bool, int, float)):
+        if hasattr(value, "score") and not isinstance(value, Real):
+            number = value.score
+        item = getattr(number, "item", None)
+        if callable(item) and getattr(number, "size", 1) == 1:
+            number = item()
     if not isinstance(number, Real):
         raise MetricError(
-            f"{source} returned {value!r:.80}; it must return a bool, a number from 0 to 1, or "
+            f"returned {value!r:.80}; it must return a bool, a number from 0 to 1, or "
             "dspy.Prediction(score=...)" + (" (is a return missing?)" if value is None else "")
         )
     score = float(number)
     if not 0.0 <= score <= 1.0:
         hint = "; divide by 100 if it counts per cent" if 1 < score <= 100 else ""
-        raise MetricError(f"{source} returned {score:g}; scores go from 0 to 1{hint}")
+        raise MetricError(f"returned {score:g}; scores go from 0 to 1{hint}")
     return score
 
 
@@ -279,6 +409,17 @@ def is_success(score: float, metric_threshold: float | None) -> bool:
     if metric_threshold is not None:
         return score >= metric_threshold
     return score >= 1.0
+
+
+def _named_steps(
+    program: Any, steps: Sequence[Any]
+) -> tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]:
+    names = {id(predictor): name for name, predictor in program.named_predictors()}
+    return tuple(
+        (names[id(predictor)], dict(inputs), dict(outputs.items()))
+        for predictor, inputs, outputs in steps
+        if id(predictor) in names
+    )
 
 
 def _failed(error: Exception, example: Any) -> Outcome:

@@ -145,14 +145,14 @@ def test_what_is_no_score_is_refused(value, message):
     [(True, 1.0), (False, 0.0), (0.25, 0.25), (1, 1.0), (dspy.Prediction(score=0.5), 0.5)],
 )
 def test_what_a_metric_may_return(value, score):
-    assert to_score(value, "m") == score
+    assert to_score(value) == score
 
 
 def test_a_numpy_number_is_a_number():
     import numpy as np
 
-    assert to_score(np.float32(0.5), "m") == 0.5
-    assert to_score(np.bool_(True), "m") == 1.0
+    assert to_score(np.float32(0.5)) == 0.5
+    assert to_score(np.bool_(True)) == 1.0
 
 
 def test_a_metric_without_a_trace_argument_is_called_without_one():

@@ -15,7 +15,7 @@ from pytest_mipro.optimizers.mipro.optimizer import Compiled, effort_of, optimiz
 from pytest_mipro.progress import Reporter
 from pytest_mipro.promptfile import PromptFile, ScoreEntry, ScoresEntry
 from pytest_mipro.prompts import Prompts, prompts_of
-from pytest_mipro.scoring import Outcome, Scorer, result_of, unreachable
+from pytest_mipro.scoring import Outcome, Scorer, unreachable
 from pytest_mipro.settings import Settings
 from pytest_mipro.statistics import interval
 from pytest_mipro.task import PromptTask
@@ -73,12 +73,15 @@ def _held_out(
 ) -> ScoreEntry:
     split, examples = task.split.gate
     reporter.phase(phase, len(examples))
-    futures = [scorer.submit(prompts, example, kind=phase) for example in examples]
-    outcomes: list[Outcome] = []
-    for future in futures:
-        outcomes.append(result_of(future, reporter.tick))
-        scored = [o.score for o in outcomes if o.score is not None]
-        reporter.step(math.fsum(scored) / len(scored) if scored else None)
+    total, scored = 0.0, 0
+
+    def step(outcome: Outcome) -> None:
+        nonlocal total, scored
+        if outcome.score is not None:
+            total, scored = total + outcome.score, scored + 1
+        reporter.step(total / scored if scored else None)
+
+    outcomes = scorer.score(prompts, examples, kind=phase, tick=reporter.tick, step=step)
     if any(outcome.score is None for outcome in outcomes):
         raise unreachable(outcomes)
     _refuse_broken(task, outcomes)

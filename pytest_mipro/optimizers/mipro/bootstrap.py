@@ -9,7 +9,7 @@ but the end result is supervised.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -255,10 +255,7 @@ def _inputs(demo: Demo) -> str:
 def _run_block(
     scorer: Scorer, program: Any, block: Sequence[Any], reporter: Reporter
 ) -> list[Outcome]:
-    def running(example: Any) -> Callable[[], Outcome]:
-        return lambda: scorer.run(program, example, trace=True)
-
-    futures = [scorer.call(running(example), kind="bootstrap") for example in block]
+    futures = [scorer.traced(program, example, kind="bootstrap") for example in block]
     return [result_of(future, reporter.tick) for future in futures]
 
 
