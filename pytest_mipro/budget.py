@@ -1,12 +1,33 @@
-"""Counting LM calls and tokens, by what they were made for."""
+"""Counting LM calls and tokens, by what they were made for; limiting calls."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from pytest_mipro.errors import SettingsError
+
+LEAST_CALLS = 20
+
+
+def calls_of(budget: str | int) -> int:
+    """Read a budget such as ``400calls``.
+
+    Raises:
+        SettingsError: it is no number of LM calls.
+    """
+    found = re.fullmatch(r"([\d_,]+)\s*calls?", str(budget).strip())
+    calls = int(re.sub(r"[_,]", "", found[1]) or 0) if found else 0
+    if calls < LEAST_CALLS:
+        raise SettingsError(
+            f"budget={budget!r}: must be a number of LM calls, such as 400calls, and at least "
+            f"{LEAST_CALLS}"
+        )
+    return calls
 
 
 @dataclass(frozen=True)

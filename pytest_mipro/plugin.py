@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             group.addoption(
                 f"--{name.replace('_', '-')}",
                 dest=name,
-                metavar="{" + ",".join(rule.choices) + "}" if rule.choices else "N",
+                metavar="{" + ",".join(rule.choices) + "}" if rule.choices else rule.metavar,
                 default=None,
                 help=f"{rule.help} (default: ini {name}, else {field.default})",
             )

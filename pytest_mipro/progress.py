@@ -16,7 +16,7 @@ class Progress:
 
     Attributes:
         phase: what is being done.
-        done, total: steps of the phase: examples, proposals, or trials when searching.
+        done, total: steps of the phase: examples, proposals, or LM calls when searching.
         score: mean score of the trial or set under way, None before there is one.
         best: best mean score of the search so far.
         calls: LM calls made so far in the whole run.
@@ -66,6 +66,13 @@ class Reporter:
             score=self._now.score if score is None else score,
             best=self._now.best if best is None else best,
         )
+        self.tick()
+
+    def advance(self, done: int, score: float | None = None) -> None:
+        """So many steps of the phase are done in all."""
+        now = self._now
+        best = now.best if score is None or (now.best or 0.0) >= score else score
+        self._now = replace(now, done=done, score=now.score if score is None else score, best=best)
         self.tick()
 
     def tick(self) -> None:

@@ -7,14 +7,16 @@ options and ini entries from the same table, so the two cannot drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal
 
+from pytest_mipro.budget import calls_of
 from pytest_mipro.errors import SettingsError
 
 Auto = Literal["light", "medium", "heavy"]
 Stale = Literal["fail", "warn", "ignore"]
+Sampler = Literal["outcomes", "tpe"]
 Adapter = Literal["chat", "json", "xml", "plain"]
 
 
@@ -30,7 +32,9 @@ class Rule:
         cli: whether there is a command line option of that name.
         ini: whether there is an ini entry of that name.
         per_test: whether a marker or a call may give it.
+        check: raises a SettingsError that says what is wrong with a value of the right type.
         hint: added to the error, for a mistake that is often made.
+        metavar: what ``--help`` calls the value.
     """
 
     kind: type
@@ -42,6 +46,8 @@ class Rule:
     ini: bool = True
     per_test: bool = True
     hint: str = ""
+    check: Callable[[Any], object] | None = None
+    metavar: str = "N"
 
 
 def _setting(default: Any, rule: Rule) -> Any:
@@ -68,6 +74,26 @@ class Settings:
     auto: Auto = _setting(
         "light",
         Rule(str, "search effort", choices=("light", "medium", "heavy"), cli=True),
+    )
+    budget: str | None = _setting(
+        None,
+        Rule(
+            str,
+            "LM calls to optimise within, such as 400calls (default: as auto says)",
+            cli=True,
+            check=calls_of,
+            metavar="LIMIT",
+        ),
+    )
+    sampler: Sampler = _setting(
+        "outcomes",
+        Rule(
+            str,
+            "what proposes configurations: ours, which learns from each example's outcome, or "
+            "Optuna's TPE",
+            choices=("outcomes", "tpe"),
+            cli=True,
+        ),
     )
     threads: int = _setting(8, Rule(int, "LM calls under way at once", low=1, high=1024, cli=True))
     seed: int = _setting(0, Rule(int, "randomness of splits and search", low=0, cli=True))
@@ -188,6 +214,11 @@ def check(name: str, value: Any, *, source: str, per_test: bool = False) -> Any:
     if converted is None or not _in_bounds(converted, rule):
         hint = f" ({rule.hint})" if rule.hint else ""
         raise SettingsError(f"{name}={value!r} in {source}: must be {_allowed(rule)}{hint}")
+    if rule.check is not None:
+        try:
+            rule.check(converted)
+        except SettingsError as error:
+            raise SettingsError(f"{source}: {error}") from None
     return converted
 
 

@@ -51,6 +51,7 @@ def fit(
         prompt_lm=prompt_lm,
         effort=effort,
         limits=limits,
+        sampler=settings.sampler,
         seed=settings.seed,
         reporter=reporter,
     )
@@ -121,6 +122,7 @@ def _fitted_with(
         "optimizer": {
             "name": "mipro",
             "auto": settings.auto,
+            "sampler": settings.sampler,
             "max_bootstrapped_demos": settings.max_bootstrapped_demos,
             "max_labeled_demos": settings.max_labeled_demos,
             "threads": settings.threads,
@@ -131,7 +133,7 @@ def _fitted_with(
             **({"carved": list(split.carved), "seed": split.seed} if split.carved else {}),
         },
     }
-    for key in ("num_candidates", "num_trials", "minibatch_size", "metric_threshold"):
+    for key in ("budget", "num_candidates", "num_trials", "minibatch_size", "metric_threshold"):
         if getattr(settings, key) is not None:
             facts["optimizer"][key] = getattr(settings, key)
     if prompt_lm is not None and prompt_lm is not task_lm:
@@ -143,7 +145,7 @@ def _search(compiled: Compiled, scorer: Scorer, reporter: Reporter) -> dict[str,
     usage = scorer.meter.usage
     return {
         "trials": len(compiled.search.trials),
-        "validation_score": round(compiled.search.best.full_score or 0.0, 4),
+        "validation_score": round(compiled.score, 4),
         "lm_calls": {**dict(sorted(usage.calls.items())), "total": usage.total_calls},
         "tokens": {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens},
         "seconds": round(reporter.seconds, 1),

@@ -112,13 +112,13 @@ def row(result: GateResult) -> dict[str, Any]:
 def progress(name: str, now: Progress) -> str:
     """One line that says where a run stands."""
     phase = {"confirm": "held-out score", "baseline": "baseline score"}.get(now.phase, now.phase)
-    unit = "trial" if now.phase == "search" else ""
-    parts = [f"mipro {name}: {phase}" + (f" {unit}" if unit else "") + f" {now.done}/{now.total}"]
+    unit = " LM calls" if now.phase in ("search", "finalists") else ""
+    parts = [f"mipro {name}: {phase} {now.done}/{now.total}{unit}"]
     if now.score is not None:
         parts.append(f"score {now.score:.3f}")
     if now.best is not None:
         parts.append(f"best {now.best:.3f}")
-    parts.append(f"{now.calls} LM calls")
+    parts.append(f"{now.calls} LM calls in all" if unit else f"{now.calls} LM calls")
     parts.append(_clock(now.seconds))
     if now.seconds_left is not None:
         parts.append(f"about {_clock(now.seconds_left)} left in this phase")

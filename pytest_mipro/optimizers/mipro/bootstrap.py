@@ -8,8 +8,11 @@ but the end result is supervised.
 
 from __future__ import annotations
 
+import math
 import random
+from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,24 +46,28 @@ class DemoLimits:
         return self.bootstrapped == 0 and self.labeled == 0
 
 
-def bootstrap(
-    scorer: Scorer,
-    trainset: Sequence[Any],
-    *,
-    teacher: Any,
-    limits: DemoLimits,
-    wanted: int,
-    seed: int,
-    reporter: Reporter,
-) -> dict[str, list[Demo]]:
-    """Run the teacher over training inputs until there are enough passing traces.
+@dataclass(frozen=True)
+class Traces:
+    """What bootstrapping found.
+
+    Attributes:
+        demos: per predictor, one per passing trace that it took part in.
+        calls: LM calls that it took.
+    """
+
+    demos: Mapping[str, Sequence[Demo]]
+    calls: int
+
+
+class Bootstrap:
+    """Runs the teacher over training inputs until there are enough passing traces.
 
     Where the examples have labels for every field of a predictor, the teacher gets labeled demos,
     as in dspy.BootstrapFewShot: others in the second round, which asks again for the examples
-    that did not pass. An example whose label it was shown is not asked for in that round. Blocks
-    are as wide as the pool, and their results are taken in the order of the examples, so that
-    the result depends on the seed and the number of threads but not on the order in which calls
-    return.
+    that did not pass. An example whose label it was shown is not asked for in that round. As many
+    runs as the pool can take are under way, and their results are taken in the order of the
+    examples, so that what is found depends on the seed and the number of threads but not on the
+    order in which calls return.
 
     Args:
         scorer: runs programs; its metric decides which traces pass.
@@ -68,47 +75,88 @@ def bootstrap(
         teacher: the program that shows how it is done.
         limits: how many demos a set may hold.
         wanted: passing traces after which to stop.
+        most_calls: LM calls after which to stop.
         seed: randomness.
-        reporter: told of each example.
-
-    Returns:
-        Per predictor the demos, one per passing trace that it took part in.
-
-    Raises:
-        CannotJudge: the LM could not be asked for any example.
     """
-    demos: dict[str, list[Demo]] = {name: [] for name, _ in scorer.program.named_predictors()}
-    if limits.bootstrapped == 0:
-        return demos
-    rng = random.Random(f"bootstrap-{seed}")
-    left = list(trainset)
-    rng.shuffle(left)
-    passed, outcomes = 0, []
-    reporter.phase("bootstrap", wanted)
-    for _ in range(MAX_ROUNDS):
-        program, shown = _with_labeled(teacher, left, limits.labeled, rng)
-        failed = [example for example in left if any(example is s for s in shown)]
-        left = [example for example in left if not any(example is s for s in shown)]
-        for start in range(0, len(left), scorer.threads):
-            if passed >= wanted:
-                return demos
-            block = left[start : start + scorer.threads]
-            for example, outcome in zip(
-                block, _run_block(scorer, program, block, reporter), strict=True
-            ):
-                outcomes.append(outcome)
-                if outcome.success and passed < wanted:
-                    passed += 1
-                    _take(demos, teacher, outcome, rng)
-                    reporter.step()
-                elif not outcome.success:
-                    failed.append(example)
-        if not shown:
-            break
-        left = failed
-    if outcomes and all(outcome.kind == "unreachable" for outcome in outcomes):
-        raise unreachable(outcomes)
-    return demos
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        trainset: Sequence[Any],
+        *,
+        teacher: Any,
+        limits: DemoLimits,
+        wanted: int,
+        most_calls: int,
+        seed: int,
+    ) -> None:
+        self._scorer, self._teacher, self._limits = scorer, teacher, limits
+        self._wanted = wanted if limits.bootstrapped else 0
+        self._most_calls = most_calls
+        self._rng = random.Random(f"bootstrap-{seed}")
+        self._left = list(trainset)
+        self._rng.shuffle(self._left)
+        self._demos: dict[str, list[Demo]] = {n: [] for n, _ in scorer.program.named_predictors()}
+        self._running: deque[tuple[Any, Future[Outcome]]] = deque()
+        self._asked: set[str] = set()
+        self._passed, self._taken = 0, 0
+        self._begin_round()
+        self._fill()
+
+    def finish(self, reporter: Reporter) -> Traces:
+        """Wait for the traces.
+
+        Raises:
+            CannotJudge: the LM could not be asked for any example.
+        """
+        reporter.phase("bootstrap", self._wanted)
+        outcomes: list[Outcome] = []
+        for round_number in range(1, MAX_ROUNDS + 1):
+            while self._running:
+                outcomes.append(self._take(reporter))
+                self._fill()
+            if not self._shown or not self._more() or round_number == MAX_ROUNDS:
+                break
+            self._left = self._failed
+            self._begin_round()
+            self._fill()
+        if outcomes and all(outcome.kind == "unreachable" for outcome in outcomes):
+            raise unreachable(outcomes)
+        return Traces(self._demos, len(self._asked))
+
+    def _begin_round(self) -> None:
+        self._program, self._shown = _with_labeled(
+            self._teacher, self._left, self._limits.labeled, self._rng
+        )
+        self._failed = [ex for ex in self._left if any(ex is s for s in self._shown)]
+        self._left = [ex for ex in self._left if not any(ex is s for s in self._shown)]
+
+    def _more(self) -> bool:
+        return self._passed < self._wanted and len(self._asked) < self._most_calls
+
+    def _fill(self) -> None:
+        """Start runs: as many as are likely to be needed, and the pool can take."""
+        width = math.ceil(1.5 * self._scorer.threads)
+        each = len(self._asked) / self._taken if self._taken else len(self._demos)
+        affordable = math.ceil((self._most_calls - len(self._asked)) / max(each, 1.0))
+        most = min(width, 2 * (self._wanted - self._passed), affordable)
+        while self._more() and self._left and len(self._running) < most:
+            example = self._left.pop(0)
+            run = self._scorer.traced(self._program, example, kind="bootstrap")
+            self._running.append((example, run))
+
+    def _take(self, reporter: Reporter) -> Outcome:
+        example, run = self._running.popleft()
+        outcome: Outcome = result_of(run, reporter.tick)
+        self._taken += 1
+        self._asked.update(outcome.requests)
+        if outcome.success:
+            self._passed += 1
+            _take(self._demos, self._teacher, outcome, self._rng)
+            reporter.step()
+        else:
+            self._failed.append(example)
+        return outcome
 
 
 def labeled_sets(program: Any, trainset: Sequence[Any]) -> dict[str, list[Demo]]:
@@ -250,13 +298,6 @@ def _identity(demos: Sequence[Demo]) -> tuple[str, ...]:
 
 def _inputs(demo: Demo) -> str:
     return Demo(demo.inputs, {}, "labeled").key()
-
-
-def _run_block(
-    scorer: Scorer, program: Any, block: Sequence[Any], reporter: Reporter
-) -> list[Outcome]:
-    futures = [scorer.traced(program, example, kind="bootstrap") for example in block]
-    return [result_of(future, reporter.tick) for future in futures]
 
 
 def _with_labeled(

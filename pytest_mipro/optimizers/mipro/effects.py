@@ -1,86 +1,289 @@
-"""What the race says of every configuration, also of those that did not run.
+"""What the outcomes so far say of every configuration, also of those that did not run.
 
-A ridge regression (Hoerl and Kennard 1970) of the per-example outcomes on the options of the
-slots and on the examples: score = mean + example + sum of options + noise. An option's effect is
-learned from all trials that had it, and a hard example does not count against the trials that met
-it. The model assumes that slots add up, so it only shortlists: who wins is measured.
+A Bayesian linear mixed model (Laird and Ware 1982; Searle, Casella and McCulloch 1992, chapter
+7) of the score of a configuration on an example::
+
+    score = mean + example + sum over slots of (option + demos in it)
+                 + interaction of a predictor's instruction and demo set + configuration + noise
+
+Every term but the mean is drawn from a normal distribution with a variance of its own kind, and
+the variances are learned from the outcomes by expectation-maximisation (Dempster, Laird and Rubin
+1977). So the model finds out by itself whether slots add up or interact, whether demos matter one
+by one, and how much harder one example is than another. What it says of a configuration is
+shrunk towards what is known of its parts: an estimate that, unlike the best of many means, is not
+too good on average.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
-# Ratios of noise to prior variance. An outcome that is 0 or 1 has a variance of about 0.2; the
-# options of a slot were seen to differ by a standard deviation of 0.1 to 0.15, examples by 0.4.
-OPTION_PENALTY = 12.0
-EXAMPLE_PENALTY = 1.0
-# A configuration's own mean weighs as much as the model's word after so many examples.
-OWN_WEIGHT = 12.0
+from pytest_mipro.optimizers.mipro.space import Choice
+
+# The kinds of terms, with the variances that the model begins with: scores go from 0 to 1, and
+# options of a slot are expected to differ by some hundredths. They weigh as much as so many
+# observed terms.
+KINDS = ("mean", "option", "demo", "pair", "configuration")
+START = (1.0, 0.004, 0.002, 0.001, 0.001)
+EXAMPLE_START = 0.08
+START_WEIGHT = 2.0
+NOISE_START = 0.15
+NOISE_WEIGHT = 20.0
+NOISE_RANGE = (0.01, 0.25)
+LEAST_VARIANCE = 1e-5
+
+_MEAN, _OPTION, _DEMO, _PAIR, _CONFIGURATION = range(len(KINDS))
+_Key = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Run:
-    """What one trial scored, example by example; None where the LM could not be asked."""
-
-    choice: Mapping[str, int]
-    scores: Sequence[float | None]
-
-
-@dataclass(frozen=True)
 class Effects:
-    """The fitted model: the mean, and per slot one effect per option."""
+    """The model. Observe outcomes, fit, then ask for estimates or draws.
 
-    mean: float
-    options: Mapping[str, Any]
-    own: Mapping[tuple[tuple[str, int], ...], tuple[float, int]]
-
-    def estimate(self, choice: Mapping[str, int]) -> float:
-        """Expected score of a configuration, drawn towards what it scored itself."""
-        model = self.mean + sum(float(self.options[s][o]) for s, o in choice.items())
-        own, count = self.own.get(_key(choice), (0.0, 0))
-        return (own * count + model * OWN_WEIGHT) / (count + OWN_WEIGHT)
-
-
-def fit(runs: Sequence[Run], slots: Mapping[str, int]) -> Effects:
-    """Fit the model to the outcomes of a race.
+    Examples are eliminated from the equations (each outcome has just one of them), so that the
+    cost of a fit is the cube of the number of other terms, however many examples there are.
 
     Args:
-        runs: at least one, with at least one score.
-        slots: number of options per slot.
+        slots: number of options per slot; the slots of one predictor share the part of their
+            name before the last dot.
+        members: per slot, which demos each option holds; slots may be left out.
+        examples: how many examples there are.
     """
-    starts, width = {}, 0
-    for slot, options in slots.items():
-        starts[slot] = width
-        width += options
-    longest = max(len(run.scores) for run in runs)
-    rows, targets = [], []
-    for run in runs:
-        for example, score in enumerate(run.scores):
-            if score is not None:
-                rows.append([*(starts[s] + o for s, o in run.choice.items()), width + example])
-                targets.append(score)
-    design = np.zeros((len(rows), width + longest))
-    for row, columns in enumerate(rows):
-        design[row, columns] = 1.0
-    y = np.asarray(targets, dtype=float)
-    penalty = np.full(width + longest, OPTION_PENALTY)
-    penalty[width:] = EXAMPLE_PENALTY
-    mean = float(y.mean())
-    found = np.linalg.solve(design.T @ design + np.diag(penalty), design.T @ (y - mean))
-    effects = {slot: found[start : start + slots[slot]] for slot, start in starts.items()}
-    # A trial's own mean is freed of how hard its examples were.
-    hardness = found[width:]
-    own = {}
-    for run in runs:
-        freed = [s - hardness[e] for e, s in enumerate(run.scores) if s is not None]
-        if freed:
-            own[_key(run.choice)] = (float(np.mean(freed)), len(freed))
-    return Effects(mean, effects, own)
+
+    def __init__(
+        self,
+        slots: Mapping[str, int],
+        members: Mapping[str, Sequence[Sequence[int]]],
+        examples: int,
+    ) -> None:
+        self._slots = list(slots)
+        self._groups = _groups(self._slots)
+        self._kinds: list[int] = [_MEAN]
+        self._starts, self._demos = [], []
+        for options in slots.values():
+            self._starts.append(len(self._kinds))
+            self._kinds += [_OPTION] * options
+        for slot, options in slots.items():
+            sets = members.get(slot) or [()] * options
+            first, count = len(self._kinds), max((d for s in sets for d in s), default=-1) + 1
+            self._kinds += [_DEMO] * count
+            self._demos.append((first, _weights(sets, count)))
+        self._pairs: list[dict[_Key, int]] = [{} for _ in self._groups]
+        self._configurations: dict[_Key, int] = {}
+        self._rows: dict[_Key, tuple[Any, Any]] = {}
+        size = len(self._kinds) + 64
+        self._gram = np.zeros((size, size))
+        self._by_example = np.zeros((size, examples))
+        self._moment = np.zeros(size)
+        self._counts, self._totals = np.zeros(examples), np.zeros(examples)
+        self._squares, self.observed = 0.0, 0
+        self._variances = np.array(START)
+        self._example_variance, self._noise = EXAMPLE_START, NOISE_START
+
+    def observe(self, choice: Choice, examples: Sequence[int], scores: Sequence[float]) -> None:
+        """Take note of what a configuration scored on some examples, by their positions."""
+        columns, weights = self._row(self._key(choice))
+        count = len(examples)
+        self._gram[np.ix_(columns, columns)] += np.outer(weights, weights) * count
+        self._moment[columns] += weights * sum(scores)
+        self._by_example[np.ix_(columns, list(examples))] += weights[:, None]
+        self._counts[list(examples)] += 1
+        self._totals[list(examples)] += scores
+        self._squares += sum(score * score for score in scores)
+        self.observed += count
+
+    def fit(self, *, learn: bool = True) -> None:
+        """Work out the posterior.
+
+        Args:
+            learn: whether to update the variances as well (one step of
+                expectation-maximisation).
+        """
+        n, noise = len(self._kinds), self._noise
+        kinds = np.array(self._kinds)
+        by_example = self._by_example[:n] / noise
+        self._example_precision = self._counts / noise + 1 / self._example_variance
+        precision = self._gram[:n, :n] / noise
+        precision -= (by_example / self._example_precision) @ by_example.T
+        precision[np.arange(n), np.arange(n)] += 1 / self._variances[kinds]
+        self._factor = np.linalg.cholesky(precision)
+        moment = self._moment[:n] / noise
+        moment -= by_example @ (self._totals / noise / self._example_precision)
+        half = solve_triangular(self._factor, moment, lower=True)
+        self._mean = solve_triangular(self._factor, half, lower=True, trans="T")
+        hardness = self._totals / noise - by_example.T @ self._mean
+        self._hardness = hardness / self._example_precision
+        if learn:
+            self._learn(kinds, by_example)
+
+    def draw(self, rng: Any, spread: float) -> Values:
+        """Values of all terms drawn from the posterior.
+
+        Args:
+            rng: a numpy Generator.
+            spread: 1 draws from the posterior itself; less stays closer to its mean; 0 is it.
+        """
+        noise = rng.normal(size=len(self._mean))
+        drawn = self._mean + spread * solve_triangular(self._factor, noise, lower=True, trans="T")
+        new = spread * float(self._variances[_CONFIGURATION]) ** 0.5
+        return Values(self, drawn, float(rng.normal()) * new)
+
+    def estimate(self, choice: Choice) -> tuple[float, float]:
+        """Expected mean score of a configuration over all examples, and its standard error."""
+        columns, weights = self._row(self._key(choice), add=False)
+        met = self._counts > 0
+        hardness = float(self._hardness[met].mean()) if met.any() else 0.0
+        row = np.zeros(len(self._mean))
+        row[columns] = weights
+        share = self._by_example[: len(row), met] / self._noise / self._example_precision[met]
+        row -= share.mean(axis=1) if met.any() else 0.0
+        spread = solve_triangular(self._factor, row, lower=True)
+        own = float((1 / self._example_precision[met]).sum()) / max(1, int(met.sum())) ** 2
+        mean = float(weights @ self._mean[columns]) + hardness
+        return mean, float(spread @ spread + own) ** 0.5
+
+    def _learn(self, kinds: Any, by_example: Any) -> None:
+        inverse = solve_triangular(self._factor, np.eye(len(kinds)), lower=True)
+        covariance = inverse.T @ inverse
+        spread = np.diag(covariance)
+        for kind in range(1, len(KINDS)):
+            of_kind = kinds == kind
+            if of_kind.any():
+                seen = float((self._mean[of_kind] ** 2 + spread[of_kind]).sum())
+                weight = START_WEIGHT
+                learned = (seen + weight * START[kind]) / (int(of_kind.sum()) + weight)
+                self._variances[kind] = max(LEAST_VARIANCE, learned)
+        met = self._counts > 0
+        shares = by_example[:, met] / self._example_precision[met]
+        example_spread = 1 / self._example_precision[met]
+        example_spread += np.einsum("ij,ij->j", shares, covariance @ shares)
+        seen = float((self._hardness[met] ** 2 + example_spread).sum())
+        self._example_variance = (seen + START_WEIGHT * EXAMPLE_START) / (
+            int(met.sum()) + START_WEIGHT
+        )
+        free = float((spread / self._variances[kinds]).sum() - len(kinds))
+        free += float((example_spread / self._example_variance).sum()) - int(met.sum())
+        degrees = max(self.observed + free, 5.0)
+        noise = (self._residual() + NOISE_WEIGHT * NOISE_START) / (degrees + NOISE_WEIGHT)
+        self._noise = float(np.clip(noise, *NOISE_RANGE))
+
+    def _residual(self) -> float:
+        n = len(self._mean)
+        mean, hardness = self._mean, self._hardness
+        explained = 2 * (mean @ self._moment[:n] + hardness @ self._totals)
+        fitted = mean @ self._gram[:n, :n] @ mean + (hardness**2 * self._counts).sum()
+        fitted += 2 * mean @ self._by_example[:n] @ hardness
+        return max(0.0, float(self._squares - explained + fitted))
+
+    def _key(self, choice: Choice) -> _Key:
+        return tuple(choice[slot] for slot in self._slots)
+
+    def _row(self, key: _Key, *, add: bool = True) -> tuple[Any, Any]:
+        """The terms that a configuration has, and their weights."""
+        known = self._rows.get(key)
+        if known is not None:
+            return known
+        columns, weights = [0], [1.0]
+        for slot, option in enumerate(key):
+            first, members = self._demos[slot]
+            held = np.nonzero(members[option])[0]
+            columns += [self._starts[slot] + option, *(first + held)]
+            weights += [1.0, *members[option][held]]
+        for group, pairs in zip(self._groups, self._pairs, strict=True):
+            pair = tuple(key[slot] for slot in group)
+            if pair not in pairs and add:
+                pairs[pair] = self._new_term(_PAIR)
+            if pair in pairs:
+                columns.append(pairs[pair])
+        if add:
+            self._configurations[key] = self._new_term(_CONFIGURATION)
+            columns.append(self._configurations[key])
+        weights += [1.0] * (len(columns) - len(weights))
+        row = (np.array(columns), np.array(weights))
+        if add:
+            self._rows[key] = row
+        return row
+
+    def _new_term(self, kind: int) -> int:
+        if len(self._kinds) == len(self._moment):
+            more = len(self._kinds)
+            self._gram = np.pad(self._gram, (0, more))
+            self._by_example = np.pad(self._by_example, ((0, more), (0, 0)))
+            self._moment = np.pad(self._moment, (0, more))
+        self._kinds.append(kind)
+        return len(self._kinds) - 1
 
 
-def _key(choice: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(choice.items()))
+class Values:
+    """Values of all terms, by which configurations can be ranked."""
+
+    def __init__(self, model: Effects, terms: Any, new: float) -> None:
+        self._model = model
+        self._new = new
+        self._terms = terms
+        self._tables = []
+        for group, pairs in zip(model._groups, model._pairs, strict=True):
+            table = np.zeros(())
+            for slot in group:
+                table = table[..., None] + self._options(slot)
+            known = [(pair, term) for pair, term in pairs.items() if term < len(terms)]
+            if known:
+                places = tuple(np.array([pair for pair, _ in known]).T)
+                table[places] += terms[[term for _, term in known]]
+            self._tables.append(table)
+
+    def best(self) -> dict[str, int]:
+        """The configuration of the best parts, which need not have met."""
+        choice = {}
+        for group, table in zip(self._model._groups, self._tables, strict=True):
+            options = np.unravel_index(int(np.argmax(table)), table.shape)
+            for slot, option in zip(group, options, strict=True):
+                choice[self._model._slots[slot]] = int(option)
+        return choice
+
+    def of(self, choice: Choice) -> float:
+        """The value of a configuration; of one that did not run, with a term drawn for it."""
+        key = self._model._key(choice)
+        value = sum(
+            float(table[tuple(key[slot] for slot in group)])
+            for group, table in zip(self._model._groups, self._tables, strict=True)
+        )
+        term = self._model._configurations.get(key, len(self._terms))
+        return value + (float(self._terms[term]) if term < len(self._terms) else self._new)
+
+    def ranked(self) -> list[dict[str, int]]:
+        """The configurations that ran, best first."""
+        known = [
+            key for key, term in self._model._configurations.items() if term < len(self._terms)
+        ]
+        keys = np.array(known)
+        values = self._terms[[self._model._configurations[key] for key in known]].copy()
+        for group, table in zip(self._model._groups, self._tables, strict=True):
+            values += table[tuple(keys[:, slot] for slot in group)]
+        order = np.argsort(-values, kind="stable")
+        names = self._model._slots
+        return [dict(zip(names, known[n], strict=True)) for n in order]
+
+    def _options(self, slot: int) -> Any:
+        first, members = self._model._demos[slot]
+        start = self._model._starts[slot]
+        own = self._terms[start : start + len(members)]
+        return own + members @ self._terms[first : first + members.shape[1]]
+
+
+def _groups(slots: Sequence[str]) -> list[tuple[int, ...]]:
+    groups: dict[str, list[int]] = {}
+    for position, slot in enumerate(slots):
+        groups.setdefault(slot.rpartition(".")[0], []).append(position)
+    return [tuple(group) for group in groups.values()]
+
+
+def _weights(sets: Sequence[Sequence[int]], count: int) -> Any:
+    """Which demos a set holds; scaled so that sets of any size vary alike."""
+    weights = np.zeros((len(sets), count))
+    for option, demos in enumerate(sets):
+        weights[option, list(demos)] = 1 / max(1, len(demos)) ** 0.5
+    return weights

@@ -11,57 +11,33 @@ from typing import Any
 import dspy
 from dspy.teleprompt import Teleprompter
 
-from pytest_mipro.budget import Usage
+from pytest_mipro.budget import Usage, calls_of
 from pytest_mipro.errors import SettingsError, TaskError
 from pytest_mipro.models import adapter_for
 from pytest_mipro.optimizers.mipro.bootstrap import (
+    Bootstrap,
     DemoLimits,
-    bootstrap,
     demo_sets,
     labeled_sets,
 )
-from pytest_mipro.optimizers.mipro.propose import Grounding, propose
-from pytest_mipro.optimizers.mipro.search import SearchPlan, SearchResult, Space, search
+from pytest_mipro.optimizers.mipro.effort import BOOTSTRAP_SHARE, Effort
+from pytest_mipro.optimizers.mipro.propose import Grounding, Proposer
+from pytest_mipro.optimizers.mipro.samplers import SAMPLERS
+from pytest_mipro.optimizers.mipro.search import (
+    BLOCK,
+    SearchPlan,
+    SearchResult,
+    in_order,
+    search,
+)
+from pytest_mipro.optimizers.mipro.space import Space
 from pytest_mipro.progress import Listener, Reporter
 from pytest_mipro.prompts import Prompts, prompts_of, with_prompts
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
 from pytest_mipro.task import check_examples, check_program
 
-DEMO_SOURCES = 2  # passing traces to collect, as a multiple of the demos in a set
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much to spend: the figures that a search is sized by."""
-
-    candidates: int
-    trials: int
-    minibatch: int
-    val_size: int
-    finalists: int
-
-    @classmethod
-    def of(cls, auto: str, predictors: int, *, zero_shot: bool) -> Effort:
-        """The named efforts; trials grow with the number of slots to fill."""
-        candidates, per_slot, minibatch, val_size, finalists = {
-            "light": (12, 10, 20, 100, 4),
-            "medium": (18, 20, 40, 300, 6),
-            "heavy": (24, 40, 100, 1000, 8),
-        }[auto]
-        slots = predictors * (1 if zero_shot else 2)
-        return cls(candidates, per_slot * (slots + 1), minibatch, val_size, finalists)
-
-    def with_overrides(
-        self, candidates: int | None, trials: int | None, minibatch: int | None
-    ) -> Effort:
-        """This effort with the given figures in place of its own."""
-        return replace(
-            self,
-            candidates=candidates or self.candidates,
-            trials=trials or self.trials,
-            minibatch=minibatch or self.minibatch,
-        )
+MINIBATCH = 35  # the default of dspy.MIPROv2
 
 
 @dataclass(frozen=True)
@@ -70,12 +46,18 @@ class Compiled:
 
     Attributes:
         prompts: the best prompts.
+        score: what they are expected to score on all validation examples, 0 to 1: an estimate
+            that is shrunk for their having been selected (see ``effects.py``), not the best of
+            many means.
+        score_error: its standard error.
         search: every trial, and the best one.
         usage: LM calls and tokens of the run.
         seconds: wall clock.
     """
 
     prompts: Prompts
+    score: float
+    score_error: float
     search: SearchResult
     usage: Usage
     seconds: float
@@ -90,12 +72,16 @@ def optimize(
     prompt_lm: Any = None,
     effort: Effort,
     limits: DemoLimits,
+    sampler: str = "outcomes",
     seed: int,
     grounding: Grounding | None = None,
     temperature: float = 1.0,
     reporter: Reporter,
 ) -> Compiled:
-    """Bootstrap, propose and search.
+    """Bootstrap, propose and search, within a budget of LM calls.
+
+    The phases share one pool: the proposer's summaries and the seed prompt's first validation
+    examples are under way while demos are bootstrapped, so that no slot waits for a phase to end.
 
     Args:
         scorer: runs the program; made with the task LM, metric and number of threads.
@@ -106,6 +92,7 @@ def optimize(
         prompt_lm: writes the instructions; the task LM without it.
         effort: how much to spend.
         limits: how many demos a set may hold.
+        sampler: what proposes configurations, by name.
         seed: randomness.
         grounding: which signals the proposals get.
         temperature: of the LM that writes the instructions.
@@ -116,43 +103,56 @@ def optimize(
         MetricError: the metric raised or did not return a score.
     """
     seed_prompts = prompts_of(scorer.program)
-    wanted = max(effort.candidates, limits.bootstrapped * DEMO_SOURCES)
-    teacher = teacher if teacher is not None else scorer.program.deepcopy()
-    demos = bootstrap(
-        scorer,
-        trainset,
-        teacher=teacher,
-        limits=limits,
-        wanted=wanted,
-        seed=seed,
-        reporter=reporter,
-    )
-    instructions = propose(
+    examples = in_order(valset, seed)[: effort.val_size]
+    proposer = Proposer(
         scorer,
         seed_prompts,
         trainset,
-        demos,
         lm=prompt_lm,
+        count=effort.instructions,
         seed=seed,
-        reporter=reporter,
-        count=effort.candidates if limits.zero_shot else max(2, effort.candidates // 3),
         grounding=grounding or Grounding(),
         temperature=temperature,
     )
-    sets = demo_sets(
-        seed_prompts,
-        demos,
-        labeled_sets(scorer.program, trainset),
+    bootstrap = Bootstrap(
+        scorer,
+        trainset,
+        teacher=teacher if teacher is not None else scorer.program.deepcopy(),
         limits=limits,
-        count=effort.candidates,
+        wanted=effort.traces,
+        most_calls=effort.bootstrap_calls,
         seed=seed,
     )
-    sample = list(valset)
-    if len(sample) > effort.val_size:
-        sample = random.Random(f"valset-{seed}").sample(sample, effort.val_size)
-    plan = SearchPlan(effort.trials, min(effort.minibatch, len(sample)), effort.finalists, seed)
-    result = search(scorer, Space(instructions, sets), sample, plan, reporter)
-    return Compiled(result.prompts, result, scorer.meter.usage, reporter.seconds)
+    warm_up = min(len(examples), max(BLOCK, scorer.threads), max(BLOCK, effort.calls // 20))
+    for example in examples[:warm_up]:
+        scorer.submit(seed_prompts, example, kind="search")
+    traces = bootstrap.finish(reporter)
+    proposals = proposer.finish(traces.demos, reporter)
+    sets = demo_sets(
+        seed_prompts,
+        traces.demos,
+        labeled_sets(scorer.program, trainset),
+        limits=limits,
+        count=effort.demo_sets,
+        seed=seed,
+    )
+    plan = SearchPlan(
+        calls=max(1, effort.calls - traces.calls - proposals.calls),
+        seed=seed,
+        warm_up=warm_up,
+        trials=effort.trials,
+        minibatch=effort.minibatch,
+        sampler=sampler,
+    )
+    result = search(scorer, Space(proposals.instructions, sets), examples, plan, reporter)
+    return Compiled(
+        result.prompts,
+        result.best.estimate,
+        result.best.error,
+        result,
+        scorer.meter.usage,
+        reporter.seconds,
+    )
 
 
 class MIPRO(Teleprompter):  # type: ignore[misc]
@@ -165,8 +165,8 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
         task_model: the LM that runs the program; ``dspy.settings.lm`` without it.
         teacher_settings: DSPy settings for the teacher; only ``lm`` has a meaning here.
         max_bootstrapped_demos, max_labeled_demos: demos per predictor.
-        auto: how much to spend: light, medium or heavy; None to give num_candidates here and
-            num_trials to :meth:`compile`.
+        auto: how much to spend: light, medium or heavy (400, 1,200 or 4,000 LM calls for each
+            predictor); None to give num_candidates here and num_trials to :meth:`compile`.
         num_candidates: instructions and demo sets per predictor.
         num_threads: LM calls under way at once.
         seed: randomness; 0 is a seed like any other.
@@ -174,6 +174,9 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
         metric_threshold: the score from which a trace becomes a demo.
         verbose, track_stats, log_dir, max_errors: accepted as by ``dspy.MIPROv2``, without
             effect; a value other than its default is warned of.
+        budget: LM calls to spend in place of what auto says, such as ``"400calls"``.
+        sampler: what proposes configurations: ``outcomes`` (ours, which learns from the outcome
+            of each example) or ``tpe`` (Optuna's, as in the MIPRO paper).
         on_progress: called with a :class:`~pytest_mipro.progress.Progress` several times a
             second.
 
@@ -202,11 +205,16 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
         log_dir: str | None = None,
         metric_threshold: float | None = None,
         *,
+        budget: str | int | None = None,
+        sampler: str = "outcomes",
         on_progress: Listener | None = None,
     ) -> None:
         if auto not in (None, "light", "medium", "heavy"):
             raise SettingsError(f"auto={auto!r}: must be one of light, medium, heavy, or None")
-        if auto is None and num_candidates is None:
+        if sampler not in SAMPLERS:
+            raise SettingsError(f"sampler={sampler!r}: must be one of {', '.join(SAMPLERS)}")
+        self.budget = None if budget is None else calls_of(budget)
+        if auto is None and num_candidates is None and budget is None:
             raise SettingsError("auto=None needs num_candidates, and num_trials in compile()")
         if auto is not None and num_candidates is not None:
             raise SettingsError("num_candidates has no meaning beside auto; pass auto=None")
@@ -227,6 +235,7 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
         self.seed = seed
         self.init_temperature = init_temperature
         self.metric_threshold = metric_threshold
+        self.sampler = sampler
         self.on_progress = on_progress
 
     def compile(
@@ -241,12 +250,15 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
         max_labeled_demos: int | None = None,
         seed: int | None = None,
         minibatch: bool = True,
-        minibatch_size: int = 35,
+        minibatch_size: int | None = None,
+        minibatch_full_eval_steps: int | None = None,
         program_aware_proposer: bool = True,
         data_aware_proposer: bool = True,
         view_data_batch_size: int = 10,
         tip_aware_proposer: bool = True,
         fewshot_aware_proposer: bool = True,
+        requires_permission_to_run: bool | None = None,
+        provide_traceback: bool | None = None,
     ) -> Any:
         """Return a copy of ``student`` with the best prompts found.
 
@@ -258,10 +270,12 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
                 shuffled half of the training set.
             num_trials: search trials; only with ``auto=None``.
             max_bootstrapped_demos, max_labeled_demos, seed: in place of the constructor's.
-            minibatch: whether trials see a minibatch rather than the whole validation set.
-            minibatch_size: its size; with ``auto``, the effort's own is used.
+            minibatch, minibatch_size: validation examples of a configuration while exploring;
+                only with ``auto=None``.
             program_aware_proposer, data_aware_proposer, tip_aware_proposer,
             fewshot_aware_proposer, view_data_batch_size: which signals proposals get.
+            minibatch_full_eval_steps, requires_permission_to_run, provide_traceback: accepted as
+                by ``dspy.MIPROv2``; a value is warned of, as it has no effect here.
 
         Returns:
             The compiled program. Its attribute ``mipro`` is the :class:`Compiled` record.
@@ -275,10 +289,12 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
         check_examples("trainset", trainset)
         if valset is not None:
             check_examples("valset", valset)
-        if self.auto is not None and num_trials is not None:
-            raise SettingsError("num_trials has no meaning beside auto; pass auto=None")
-        if self.auto is None and num_trials is None:
-            raise SettingsError("auto=None needs num_trials")
+        self._check_arguments(num_trials, minibatch, minibatch_size)
+        _warn_ignored(
+            minibatch_full_eval_steps=(minibatch_full_eval_steps, None),
+            requires_permission_to_run=(requires_permission_to_run, None),
+            provide_traceback=(provide_traceback, None),
+        )
         seed = self.seed if seed is None else seed
         train, val = _train_and_val(trainset, valset, seed)
         task_lm = self.task_model or dspy.settings.lm
@@ -289,7 +305,11 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
             self.limits.labeled if max_labeled_demos is None else max_labeled_demos,
         )
         effort = self._effort(
-            student, limits, num_trials, minibatch_size if minibatch else len(val), len(val)
+            len(student.predictors()),
+            limits,
+            num_trials,
+            (minibatch_size or MINIBATCH) if minibatch else len(val),
+            len(val),
         )
         threads = self.num_threads or dspy.settings.num_threads or 8
         with Scorer(
@@ -308,6 +328,7 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
                 limits=limits,
                 prompt_lm=self.prompt_model,
                 effort=effort,
+                sampler=self.sampler,
                 seed=seed,
                 grounding=Grounding(
                     data_aware_proposer,
@@ -324,15 +345,45 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
         program.mipro = compiled
         return program
 
+    def _check_arguments(
+        self, num_trials: int | None, minibatch: bool, minibatch_size: int | None
+    ) -> None:
+        sized = self.auto is not None or self.budget is not None
+        if sized and num_trials is not None:
+            raise SettingsError(
+                "num_trials has no meaning beside auto or budget; pass auto=None and no budget"
+            )
+        if not sized and num_trials is None:
+            raise SettingsError("auto=None needs num_trials, or a budget")
+        if sized and (not minibatch or minibatch_size is not None):
+            name, value = (
+                ("minibatch", minibatch)
+                if not minibatch
+                else (
+                    "minibatch_size",
+                    minibatch_size,
+                )
+            )
+            warnings.warn(
+                f"MIPRO ignores {name}={value!r} beside auto or budget: how many examples a "
+                "configuration meets follows from how well it does; pass auto=None to set it",
+                UserWarning,
+                stacklevel=3,
+            )
+
     def _effort(
-        self, student: Any, limits: DemoLimits, trials: int | None, minibatch: int, val_size: int
+        self, predictors: int, limits: DemoLimits, trials: int | None, minibatch: int, examples: int
     ) -> Effort:
-        predictors = len(student.predictors())
-        named = Effort.of(self.auto or "light", predictors, zero_shot=limits.zero_shot)
+        if self.budget is not None:
+            effort = Effort.within(self.budget, predictors, limits)
+            return effort.with_overrides(self.num_candidates, None, None)
         if self.auto is not None:
-            return named
-        effort = named.with_overrides(self.num_candidates, trials, minibatch)
-        return replace(effort, val_size=val_size)
+            return Effort.named(self.auto, predictors, limits)
+        size = min(minibatch, examples)
+        calls = round(predictors * ((trials or 1) * size + examples) * (1 + BOOTSTRAP_SHARE))
+        effort = Effort.within(calls, predictors, limits)
+        effort = effort.with_overrides(self.num_candidates, trials, size)
+        return replace(effort, val_size=examples)
 
     def _teacher(self, student: Any, teacher: Any) -> Any:
         lm = self.teacher_settings.get("lm")
@@ -346,9 +397,14 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
 def effort_of(settings: Settings, program: Any) -> tuple[Effort, DemoLimits]:
     """What the settings of a test ask for."""
     limits = DemoLimits(settings.max_bootstrapped_demos, settings.max_labeled_demos)
-    effort = Effort.of(
-        settings.auto, len(program.named_predictors()), zero_shot=limits.zero_shot
-    ).with_overrides(settings.num_candidates, settings.num_trials, settings.minibatch_size)
+    predictors = len(program.named_predictors())
+    if settings.budget is None:
+        effort = Effort.named(settings.auto, predictors, limits)
+    else:
+        effort = Effort.within(calls_of(settings.budget), predictors, limits)
+    effort = effort.with_overrides(
+        settings.num_candidates, settings.num_trials, settings.minibatch_size
+    )
     return effort, limits
 
 

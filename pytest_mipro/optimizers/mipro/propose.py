@@ -49,76 +49,122 @@ class Grounding:
     view_data: int = 10
 
 
-def propose(
-    scorer: Scorer,
-    seed_prompts: Prompts,
-    trainset: Sequence[Any],
-    demos: Mapping[str, Sequence[Demo]],
-    *,
-    lm: Any,
-    count: int,
-    seed: int,
-    grounding: Grounding,
-    temperature: float,
-    reporter: Reporter,
-) -> dict[str, list[str]]:
-    """Ask for instruction candidates for every predictor, all at once on the pool.
+@dataclass(frozen=True)
+class Proposals:
+    """What was proposed.
 
-    The data summary and the program description are asked for once each. An answer that is
-    empty, too long, a repetition, or that gives away a training example is dropped and asked
-    for again, with another tip, in at most two further waves.
+    Attributes:
+        instructions: per predictor, distinct ones; the first is the original.
+        calls: LM calls that it took.
+    """
+
+    instructions: Mapping[str, Sequence[str]]
+    calls: int
+
+
+class Proposer:
+    """Asks for instruction candidates for every predictor, all at once on the pool.
+
+    The data summary and the program description are asked for once each, as soon as the proposer
+    is made. An answer that is empty, too long, a repetition, or that gives away a training
+    example is dropped and asked for again, with another tip, in at most two further waves.
 
     Args:
         scorer: gives the pool; its program is described.
         seed_prompts: the prompts to start from.
         trainset: what the summary is made of and leaks are looked for in.
-        demos: demos that worked, per predictor.
         lm: the LM that writes.
         count: candidates per predictor, the original instruction included.
         seed: randomness.
         grounding: which signals to use.
         temperature: of the LM that writes.
-        reporter: told of each proposal.
-
-    Returns:
-        Per predictor, up to ``count`` distinct instructions; the first is the original.
-
-    Raises:
-        CannotJudge: the LM could not be asked for any proposal.
     """
-    found = {name: [prompt.instructions] for name, prompt in seed_prompts.items()}
-    if count <= 1:
-        return found
-    rng = random.Random(f"propose-{seed}")
-    reporter.phase("propose", (count - 1) * len(found))
-    facts = _facts(scorer, trainset, lm, grounding, temperature, rng, reporter)
-    guard = _Guard(trainset)
-    refusals: list[str] = []
-    answered = 0
-    for wave in range(WAVES):
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        seed_prompts: Prompts,
+        trainset: Sequence[Any],
+        *,
+        lm: Any,
+        count: int,
+        seed: int,
+        grounding: Grounding,
+        temperature: float,
+    ) -> None:
+        self._scorer, self._lm, self._count, self._seed = scorer, lm, count, seed
+        self._grounding, self._temperature = grounding, temperature
+        self._found = {name: [prompt.instructions] for name, prompt in seed_prompts.items()}
+        self._rng = random.Random(f"propose-{seed}")
+        self._guard = _Guard(trainset)
+        self._calls = 0
+        self._facts = self._ask_facts(trainset) if count > 1 else {}
+
+    def finish(self, demos: Mapping[str, Sequence[Demo]], reporter: Reporter) -> Proposals:
+        """Ask for the instructions and wait for them.
+
+        Args:
+            demos: demos that worked, per predictor.
+            reporter: told of each proposal.
+
+        Raises:
+            CannotJudge: the LM could not be asked for any proposal.
+        """
+        reporter.phase("propose", (self._count - 1) * len(self._found))
+        facts = {}
+        for name, future in self._facts.items():
+            answer, _ = result_of(future, reporter.tick)
+            if answer:
+                facts[name] = answer.strip()[:1000]
+        refusals: list[str] = []
+        answered = 0
+        for wave in range(WAVES):
+            for name, future in self._ask(wave, facts, demos):
+                answer, refusal = result_of(future, reporter.tick)
+                refusals += [refusal] if refusal else []
+                answered += not refusal
+                text = self._guard.accept(answer, self._found[name])
+                if text:
+                    self._found[name].append(text)
+                    reporter.step()
+        if refusals and not answered:
+            raise CannotJudge(
+                f"the prompt LM could not be asked for any instruction: {refusals[0]}",
+                {refusals[0]: len(refusals)},
+            )
+        return Proposals(self._found, self._calls)
+
+    def _ask(
+        self, wave: int, facts: Mapping[str, str], demos: Mapping[str, Sequence[Demo]]
+    ) -> list[tuple[str, Any]]:
         asked = [
-            (name, _Request.make(scorer.program, name, facts, demos, grounding, wave, number, rng))
-            for name, known in found.items()
-            for number in range(len(known), count)
+            (
+                name,
+                _Request.make(
+                    *(self._scorer.program, name, facts, demos, self._grounding),
+                    *(wave, number, self._rng),
+                ),
+            )
+            for name, known in self._found.items()
+            for number in range(len(known), self._count)
         ]
-        futures = [
-            (name, scorer.call(_asking(request, temperature, seed), kind="propose", lm=lm))
-            for name, request in asked
-        ]
-        for name, future in futures:
-            answer, refusal = result_of(future, reporter.tick)
-            refusals += [refusal] if refusal else []
-            answered += not refusal
-            text = guard.accept(answer, found[name])
-            if text:
-                found[name].append(text)
-                reporter.step()
-    if refusals and not answered:
-        raise CannotJudge(
-            f"the prompt LM could not be asked for any instruction: {refusals[0]}",
-            {refusals[0]: len(refusals)},
-        )
-    return found
+        return [(name, self._call(request, self._seed)) for name, request in asked]
+
+    def _ask_facts(self, trainset: Sequence[Any]) -> dict[str, Any]:
+        asked = {}
+        if self._grounding.data:
+            size = min(self._grounding.view_data, len(trainset))
+            shown = self._rng.sample(list(trainset), size)
+            fields = {"examples": "\n".join(_show(dict(example.items())) for example in shown)}
+            asked["data_summary"] = _Request(fields, 0)
+        if self._grounding.program:
+            asked["program_summary"] = _Request({"code": _source(self._scorer.program)}, 0)
+        return {name: self._call(request, 0, name) for name, request in asked.items()}
+
+    def _call(self, request: _Request, seed: int, output: str = "instruction") -> Any:
+        self._calls += 1
+        asking = _asking(request, self._temperature, seed, output)
+        return self._scorer.call(asking, kind="propose", lm=self._lm)
 
 
 @dataclass(frozen=True)
@@ -178,35 +224,6 @@ class _Guard:
         if any(squeezed == _squeezed(other) for other in known):
             return None
         return None if any(secret in squeezed for secret in self._secrets) else text
-
-
-def _facts(
-    scorer: Scorer,
-    trainset: Sequence[Any],
-    lm: Any,
-    grounding: Grounding,
-    temperature: float,
-    rng: random.Random,
-    reporter: Reporter,
-) -> dict[str, str]:
-    """Ask for the data summary and the program description, once each."""
-    asked = {}
-    if grounding.data:
-        shown = rng.sample(list(trainset), min(grounding.view_data, len(trainset)))
-        fields = {"examples": "\n".join(_show(dict(example.items())) for example in shown)}
-        asked["data_summary"] = _Request(fields, 0)
-    if grounding.program:
-        asked["program_summary"] = _Request({"code": _source(scorer.program)}, 0)
-    futures = {
-        name: scorer.call(_asking(request, temperature, 0, name), kind="propose", lm=lm)
-        for name, request in asked.items()
-    }
-    facts = {}
-    for name, future in futures.items():
-        answer, _ = result_of(future, reporter.tick)
-        if answer:
-            facts[name] = answer.strip()[:1000]
-    return facts
 
 
 _TASKS = {

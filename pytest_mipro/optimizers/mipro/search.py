@@ -1,10 +1,10 @@
 """Phase 3: find the best combination of instruction and demo set for every predictor, jointly.
 
-Bayesian optimisation with Optuna's tree-structured Parzen estimator over one categorical
-variable per slot (Opsahl-Ong et al. 2024, section 3.3), with racing (Maron and Moore 1994;
-Birattari et al. 2002): every trial meets the same validation examples in the same order, block
-by block, and is dropped when it falls clearly behind the best one on the same examples. What is
-saved on losers pays for more trials. The best go on to the whole validation set.
+An Optuna study over one categorical variable per slot (Opsahl-Ong et al. 2024, section 3.3).
+Configurations meet the same validation examples in the same order, a few at a time, and every
+outcome is kept: what wins is decided by a model of all outcomes (``effects.py``), not by the best
+of many means. Most of the budget explores, by the sampler that was asked for; the rest goes to the
+configurations that the model thinks best, until it is spent.
 """
 
 from __future__ import annotations
@@ -12,209 +12,362 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 
-from pytest_mipro.optimizers.mipro import effects
-from pytest_mipro.optimizers.mipro.bootstrap import DemoSet
+from pytest_mipro.optimizers.mipro import samplers
+from pytest_mipro.optimizers.mipro.space import Choice, Space
 from pytest_mipro.progress import Reporter
-from pytest_mipro.prompts import PredictorPrompt, Prompts, digest
+from pytest_mipro.prompts import Prompts
 from pytest_mipro.scoring import Outcome, Scorer, means_over, result_of
 
-# How many times in a row the sampler may repeat itself before the rest of the space is drawn
-# from at random, and how many more before the space counts as exhausted.
-REPEATS_ALLOWED = 20
-
-BLOCK = 5  # examples between two decisions of the race
-DROP_ERRORS = 0.5  # standard errors behind the leader at which a trial is dropped
-FINAL_BLOCK = 20
-ENUMERATED = 20_000  # configurations up to which the whole space is looked at
-FINAL_ERRORS = 2.0  # the same for a finalist
+BLOCK = 5  # examples between two decisions
+DROP_ERRORS = 0.5  # standard errors behind the leader at which TPE's trials are dropped
 PRIOR_VARIANCE = 0.25  # of a coin toss
-
-
-@dataclass(frozen=True)
-class Space:
-    """The instructions and demo sets to choose from, per predictor; index 0 is the seed prompt."""
-
-    instructions: Mapping[str, Sequence[str]]
-    demo_sets: Mapping[str, Sequence[DemoSet]]
-
-    @property
-    def size(self) -> int:
-        """Number of different configurations."""
-        return math.prod(
-            len(options)
-            for slots in (self.instructions, self.demo_sets)
-            for options in slots.values()
-        )
-
-    def distributions(self) -> dict[str, int]:
-        """Number of options per slot, in a fixed order."""
-        slots = {}
-        for name in self.instructions:
-            slots[f"{name}.instruction"] = len(self.instructions[name])
-            slots[f"{name}.demos"] = len(self.demo_sets[name])
-        return slots
-
-    def prompts(self, choice: Mapping[str, int]) -> Prompts:
-        """The prompts that a choice of options stands for."""
-        return {
-            name: PredictorPrompt(
-                self.instructions[name][choice[f"{name}.instruction"]],
-                tuple(self.demo_sets[name][choice[f"{name}.demos"]]),
-            )
-            for name in self.instructions
-        }
+FINAL_SHARE = 0.3  # of the budget, for the configurations that look best
+LEAST_FINALISTS, MOST_FINALISTS = 3, 8
+LEAST_CALLS_A_RUN = 0.05  # when nearly all is answered from the store of responses
+REPEATS_ALLOWED = 40  # proposals in a row that may have no examples left
+LOOK_AHEAD = 1.5  # program runs under way, as a multiple of the pool's threads
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial.
+    """One configuration that ran.
 
     Attributes:
-        number: from 0, in the order in which they were decided.
+        number: from 0, in the order in which they began.
         choice: the option of each slot, by ``predictor.instruction`` and ``predictor.demos``.
         score: mean over the examples that it met.
         examples: how many those were.
-        dropped: whether the race ended early for it.
-        full_score: mean over the whole validation set, None unless it ran over all of it.
+        estimate: what its mean over all validation examples is expected to be, given the
+            outcomes of all trials. Unlike ``score`` it can be compared between trials.
+        error: standard error of the estimate.
     """
 
     number: int
-    choice: Mapping[str, int]
+    choice: Choice
     score: float
     examples: int
-    dropped: bool = False
-    full_score: float | None = None
+    estimate: float
+    error: float
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What the search found."""
+    """What the search found.
+
+    Attributes:
+        best: the trial with the best estimate.
+        prompts: its prompts.
+        trials: all of them.
+        calls: LM calls that the search took, before which it made none of them.
+    """
 
     best: TrialRecord
     prompts: Prompts
     trials: tuple[TrialRecord, ...]
+    calls: int
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """How long to search.
+    """How long to search, and how.
 
     Attributes:
-        trials: at most this many different configurations.
-        minibatch: validation examples of a trial that is not dropped.
-        finalists: configurations that get the whole validation set, beside the seed prompt.
-        seed: randomness of the sampler and of the order of the examples.
+        calls: LM calls to spend.
+        trials: different configurations at most; None for as many as the calls allow.
+        minibatch: examples of a configuration while exploring; None for all.
+        sampler: what proposes configurations, by name.
+        seed: randomness of the sampler.
+        warm_up: examples that the seed prompt meets at once; they may be under way already.
     """
 
-    trials: int
-    minibatch: int
-    finalists: int
+    calls: int
     seed: int
+    warm_up: int = BLOCK
+    trials: int | None = None
+    minibatch: int | None = None
+    sampler: str = "outcomes"
+
+
+def in_order(valset: Sequence[Any], seed: int) -> list[Any]:
+    """The validation examples in the order in which every configuration meets them."""
+    examples = list(valset)
+    random.Random(f"order-{seed}").shuffle(examples)
+    return examples
 
 
 def search(
     scorer: Scorer,
     space: Space,
-    valset: Sequence[Any],
+    examples: Sequence[Any],
     plan: SearchPlan,
     reporter: Reporter,
 ) -> SearchResult:
-    """Search the space and return the configuration with the best mean on the validation set.
+    """Search the space and return the configuration with the best estimate.
 
-    The seed prompt is trial 0 and always a finalist, so that the winner is never worse than it
-    on the validation set. Of equal means the earlier trial wins.
+    Args:
+        scorer: runs the program.
+        space: what to choose from; the seed prompt is trial 0.
+        examples: of the validation set, in the order in which they are met.
+        plan: what it may cost.
+        reporter: told of each decision.
 
     Raises:
         CannotJudge: the LM could not be asked for a whole block of examples.
     """
-    examples = list(valset)
-    random.Random(f"order-{plan.seed}").shuffle(examples)
-    runners = _race(scorer, space, examples[: plan.minibatch], plan, reporter)
-    return _final(scorer, space, examples, runners, plan, reporter)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    race = _Race(scorer, space, examples, plan, reporter)
+    reporter.phase("search", plan.calls)
+    if plan.sampler == "tpe":
+        _explore_by_tpe(race)
+    else:
+        _explore_by_outcomes(race)
+    reporter.phase("finalists", plan.calls)
+    race.begin_final()
+    _explore_by_outcomes(race)
+    return race.result()
 
 
 @dataclass
 class _Runner:
-    """A trial under way."""
+    """A configuration that has met some examples."""
 
     number: int
     choice: dict[str, int]
     prompts: Prompts
-    outcomes: list[Outcome]
-    block: list[Future[Outcome]]
-    dropped: bool = False
+    outcomes: list[Outcome] = field(default_factory=list)
+    submitted: int = 0
 
     def mean(self) -> float:
         return means_over(self.outcomes)
 
-    def record(self) -> TrialRecord:
-        return TrialRecord(self.number, self.choice, self.mean(), len(self.outcomes), self.dropped)
+
+@dataclass
+class _Visit:
+    """Some examples of a configuration under way, and the trial that stands for them."""
+
+    runner: _Runner
+    start: int
+    futures: Sequence[Future[Outcome]]
+    trial: Any
 
 
-def _race(
-    scorer: Scorer,
-    space: Space,
-    minibatch: Sequence[Any],
-    plan: SearchPlan,
-    reporter: Reporter,
-) -> list[_Runner]:
-    total = min(plan.trials, space.size)
-    reporter.phase("search", total)
-    trials = _Trials(space, plan.seed, total)
-    ended: list[_Runner] = []
-    leader: _Runner | None = None
-    running: deque[_Runner] = deque()
-    # Several trials are under way so that the pool never idles at the end of a block. Their
-    # number is fixed by the pool's width, and decisions are taken in turn, so neither depends
-    # on which call returned first.
-    width = max(2, math.ceil(2 * scorer.threads / BLOCK))
+class _Race:
+    """Configurations, what they met, and what it cost.
 
-    def submit_block(runner: _Runner) -> None:
-        start = len(runner.outcomes)
-        block = minibatch[start : start + BLOCK]
-        runner.block = [scorer.submit(runner.prompts, ex, kind="search") for ex in block]
+    Results are taken in the order in which they were asked for, whichever came first, and what
+    is asked next depends on nothing else. So the outcome depends on the seed, the number of
+    threads and the LM's answers alone. That there is always more asked for than threads can
+    take keeps them busy meanwhile.
+    """
 
+    def __init__(
+        self,
+        scorer: Scorer,
+        space: Space,
+        examples: Sequence[Any],
+        plan: SearchPlan,
+        reporter: Reporter,
+    ) -> None:
+        self.space, self.plan, self.reporter = space, plan, reporter
+        self.model = samplers.OutcomeSampler(space, len(examples), plan.seed, self.open_to)
+        self.study = optuna.create_study(direction="maximize", sampler=self.model)
+        self.distributions = samplers.distributions(space.slots())
+        self.running: deque[_Visit] = deque()
+        self.explored = False
+        self.runners: dict[str, _Runner] = {}
+        self._scorer, self._examples = scorer, examples
+        self._width = max(2 * BLOCK, math.ceil(LOOK_AHEAD * scorer.threads))
+        self._asked: set[str] = set()
+        self._runs = 0
+
+    @property
+    def spent(self) -> int:
+        """LM calls of the visits that have ended."""
+        return len(self._asked)
+
+    @property
+    def under_way(self) -> int:
+        """Program runs that are asked for and not taken yet."""
+        return sum(len(visit.futures) for visit in self.running)
+
+    def open_to(self, choice: Choice) -> bool:
+        """Whether a configuration may meet more examples."""
+        runner = self.runners.get(self._key(choice))
+        if runner is not None:
+            return runner.submitted < self._limit()
+        return self.plan.trials is None or len(self.runners) < self.plan.trials
+
+    def affordable_runs(self) -> float:
+        """Program runs that the rest of this part's budget allows."""
+        share = 1.0 if self.explored else 1 - FINAL_SHARE
+        # Before there is anything to go by, a run is taken to call each predictor once.
+        each = len(self.space.instructions) if not self._runs else self.spent / self._runs
+        left = self.plan.calls * share - self.spent
+        return left / max(each, LEAST_CALLS_A_RUN) - self.under_way
+
+    def affordable(self) -> int:
+        """The same, as far as the pool can take them."""
+        return min(int(self.affordable_runs()), self._width - self.under_way)
+
+    def begin_final(self) -> None:
+        """Leave only the best and the seed prompt in the race: so many as can meet most of the
+        examples with what is left."""
+        self.explored = True
+        runs = self.affordable_runs() / len(self._examples)
+        count = min(MOST_FINALISTS, max(LEAST_FINALISTS, math.ceil(runs) + 1))
+        best = self.model.best(self.study, count)
+        seed = self.space.seed()
+        self.model.finalists = best if seed in best else [*best, seed]
+
+    def visit(self, choice: dict[str, int], trial: Any, runs: int) -> bool:
+        """Let a configuration meet its next examples; say whether there were any."""
+        first = not self.runners
+        runner = self._runner(choice)
+        size = self.plan.warm_up if first else min(BLOCK, runs)
+        block = self._examples[runner.submitted : self._limit()][:size]
+        if not block:
+            return False
+        futures = [self._scorer.submit(runner.prompts, ex, kind="search") for ex in block]
+        self.running.append(_Visit(runner, runner.submitted, futures, trial))
+        runner.submitted += len(block)
+        return True
+
+    def take(self) -> _Visit:
+        """Wait for the visit that was asked for first, and keep what came of it."""
+        visit = self.running.popleft()
+        outcomes = [result_of(future, self.reporter.tick) for future in visit.futures]
+        visit.runner.outcomes += outcomes
+        for outcome in outcomes:
+            # A program that asks its LMs by ways of its own is taken to call each predictor once.
+            self._asked.update(outcome.requests or self._unseen_calls())
+        self._runs += len(outcomes)
+        self.reporter.advance(self.spent, visit.runner.mean())
+        return visit
+
+    def outcomes(self, visit: _Visit) -> list[tuple[int, float]]:
+        """Positions and scores of a visit's examples, without those that have no score."""
+        taken = visit.runner.outcomes[visit.start : visit.start + len(visit.futures)]
+        return [(visit.start + n, o.score) for n, o in enumerate(taken) if o.score is not None]
+
+    def result(self) -> SearchResult:
+        """The trials with their estimates, and the best of them."""
+        model = self.model.fitted(self.study)
+        trials = []
+        for runner in self.runners.values():
+            mean, error = model.estimate(runner.choice)
+            trials.append(
+                TrialRecord(
+                    runner.number,
+                    runner.choice,
+                    runner.mean(),
+                    len(runner.outcomes),
+                    min(1.0, max(0.0, mean)),
+                    error,
+                )
+            )
+        finalists = [self._key(choice) for choice in self.model.finalists]
+        ran = [trial for trial in trials if self._key(trial.choice) in finalists] or trials
+        best = max(ran, key=lambda trial: (trial.estimate, -trial.number))
+        return SearchResult(best, self.space.prompts(best.choice), tuple(trials), self.spent)
+
+    def _runner(self, choice: dict[str, int]) -> _Runner:
+        key = self._key(choice)
+        if key not in self.runners:
+            prompts = self.space.prompts(choice)
+            self.runners[key] = _Runner(len(self.runners), choice, prompts)
+        return self.runners[key]
+
+    def _unseen_calls(self) -> list[str]:
+        first = len(self._asked)
+        return [f"unseen-{first + n}" for n in range(len(self.space.instructions))]
+
+    def _limit(self) -> int:
+        if self.explored or self.plan.minibatch is None:
+            return len(self._examples)
+        return min(self.plan.minibatch, len(self._examples))
+
+    def _key(self, choice: Choice) -> str:
+        return ",".join(str(choice[slot]) for slot in self.distributions)
+
+
+def _explore_by_outcomes(race: _Race) -> None:
+    """Spend this part's budget on what our sampler proposes, a block of examples at a time."""
+    repeats = 0
+    if not race.runners:
+        race.study.enqueue_trial(race.space.seed())
     while True:
-        while len(running) < width and (asked := trials.ask()) is not None:
-            number, choice = asked
-            running.append(_Runner(number, choice, space.prompts(choice), [], []))
-            submit_block(running[-1])
-        if not running:
-            return sorted(ended, key=lambda runner: runner.number)
-        runner = running.popleft()
-        runner.outcomes += [result_of(future, reporter.tick) for future in runner.block]
-        finished = len(runner.outcomes) >= len(minibatch)
-        runner.dropped = (
-            not finished and leader is not None and _behind(runner, leader, DROP_ERRORS)
-        )
-        if not finished and not runner.dropped:
-            submit_block(runner)
-            running.append(runner)
+        while repeats < REPEATS_ALLOWED and (runs := race.affordable()) > 0:
+            trial = race.study.ask(race.distributions)
+            visited = race.open_to(trial.params) and race.visit(dict(trial.params), trial, runs)
+            if not visited:
+                race.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            repeats = 0 if visited else repeats + 1
+        if not race.running:
+            return
+        visit = race.take()
+        visit.trial.set_user_attr(samplers.OUTCOMES, race.outcomes(visit))
+        race.study.tell(visit.trial, visit.runner.mean())
+
+
+def _explore_by_tpe(race: _Race) -> None:
+    """Spend this part's budget on what TPE proposes, dropping what falls behind the leader."""
+    study = optuna.create_study(
+        direction="maximize", sampler=samplers.tpe(race.plan.seed, startup=10)
+    )
+    study.enqueue_trial(race.space.seed())
+    leader: _Runner | None = None
+    repeats = 0
+    while True:
+        while repeats < REPEATS_ALLOWED and (runs := race.affordable()) > 0:
+            trial = study.ask(race.distributions)
+            new = race.open_to(trial.params) and race._key(trial.params) not in race.runners
+            if not new or not race.visit(dict(trial.params), trial, runs):
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            repeats = 0 if new else repeats + 1
+        if not race.running:
+            return
+        visit = race.take()
+        runner, trial = visit.runner, visit.trial
+        _add(race, visit)
+        trial.report(runner.mean(), step=len(runner.outcomes))
+        behind = leader is not None and _behind(runner, leader)
+        runs = race.affordable()
+        if not behind and runs > 0 and race.visit(runner.choice, trial, runs):
             continue
-        score = runner.mean()
-        trials.tell(runner.number, score, len(runner.outcomes), dropped=runner.dropped)
-        if finished and (leader is None or score > leader.mean()):
+        if not behind and (leader is None or runner.mean() > leader.mean()):
             leader = runner
-        ended.append(runner)
-        reporter.step(score, leader.mean() if leader else None)
+        # TPE ranks a pruned trial by its last report, behind those that went further.
+        pruned = optuna.trial.TrialState.PRUNED
+        study.tell(trial, state=pruned) if behind else study.tell(trial, runner.mean())
 
 
-def _behind(runner: _Runner, leader: _Runner, errors: float) -> bool:
-    """Whether a trial is more than so many standard errors behind, where both have been.
+def _add(race: _Race, visit: _Visit) -> None:
+    """Let the model hear of a visit that another sampler proposed."""
+    race.study.add_trial(
+        optuna.trial.create_trial(
+            params=visit.runner.choice,
+            distributions=race.distributions,
+            value=visit.runner.mean(),
+            user_attrs={samplers.OUTCOMES: race.outcomes(visit)},
+        )
+    )
+
+
+def _behind(runner: _Runner, leader: _Runner) -> bool:
+    """Whether a trial is half a standard error behind the leader, where both have been.
 
     Paired one-sided test of the mean difference, with the variance of the differences shrunk
     towards that of two coin tosses (one pseudo-observation of each), so that a few equal
     differences do not make it look certain. Half a standard error keeps a trial that is as good as
     the leader with a probability of about 2 in 3 at each block: eager on purpose, as the sampler
-    comes back to options that look good. Two keep it with about 49 in 50.
+    comes back to options that look good, and the model remembers what the dropped ones scored.
     """
     pairs = zip(runner.outcomes, leader.outcomes, strict=False)
     differences = [
@@ -222,147 +375,10 @@ def _behind(runner: _Runner, leader: _Runner, errors: float) -> bool:
         for mine, best in pairs
         if mine.score is not None and best.score is not None
     ]
-    if not differences:
+    if not differences or runner is leader:
         return False
     n = len(differences)
     mean = math.fsum(differences) / n
     squares = math.fsum((difference - mean) ** 2 for difference in differences)
     variance = (squares + 2 * PRIOR_VARIANCE) / (n + 1)
-    return mean < -errors * math.sqrt(variance / n)
-
-
-def _final(
-    scorer: Scorer,
-    space: Space,
-    examples: Sequence[Any],
-    ended: Sequence[_Runner],
-    plan: SearchPlan,
-    reporter: Reporter,
-) -> SearchResult:
-    """Run the finalists over the validation set side by side; who falls far behind stops there."""
-    runners = _finalists(space, ended, plan)
-    reporter.phase("finalists", len(examples))
-    everyone, leader = list(runners), runners[0]
-    for start in range(0, len(examples), FINAL_BLOCK):
-        block = examples[start : start + FINAL_BLOCK]
-        for runner in runners:
-            runner.block = [scorer.submit(runner.prompts, ex, kind="search") for ex in block]
-        for runner in runners:
-            runner.outcomes += [result_of(future, reporter.tick) for future in runner.block]
-        leader = min(runners, key=lambda r: (-r.mean(), r.number))
-        for runner in runners:
-            runner.dropped = runner is not leader and _behind(runner, leader, FINAL_ERRORS)
-        runners = [runner for runner in runners if not runner.dropped]
-        for _ in block:
-            reporter.step(leader.mean(), leader.mean())
-    full = {runner.number: runner.mean() for runner in runners}
-    met = {runner.number for runner in ended}
-    trials = tuple(
-        replace(runner.record(), full_score=full.get(runner.number))
-        for runner in (*ended, *(r for r in everyone if r.number not in met))
-    )
-    best = next(trial for trial in trials if trial.number == leader.number)
-    return SearchResult(best, leader.prompts, trials)
-
-
-def _finalists(space: Space, ended: Sequence[_Runner], plan: SearchPlan) -> list[_Runner]:
-    """The seed prompt, the best of the race, and what its outcomes say is best of the whole space.
-
-    The last may be configurations that did not run: good options that did not meet.
-    """
-    runs = [effects.Run(r.choice, [o.score for o in r.outcomes]) for r in ended]
-    fitted = effects.fit(runs, space.distributions())
-    if space.size <= ENUMERATED:
-        choices = list(_choices(space.distributions()))
-    else:
-        choices = [r.choice for r in ended]
-        choices.append({slot: int(e.argmax()) for slot, e in fitted.options.items()})
-    expected = sorted(choices, key=lambda choice: -fitted.estimate(choice))
-    ranked = sorted(ended, key=lambda r: (r.dropped, -r.mean(), r.number))
-    wanted = [ended[0].choice, *(r.choice for r in ranked[: plan.finalists // 2])]
-    numbers = {digest(r.prompts): r.number for r in ended}
-    finalists: dict[str, _Runner] = {}
-    for choice in (*wanted, *expected):
-        if len(finalists) > plan.finalists:
-            break
-        prompts = space.prompts(choice)
-        key = digest(prompts)
-        if key not in finalists:
-            number = numbers.setdefault(key, len(numbers))
-            finalists[key] = _Runner(number, dict(choice), prompts, [], [])
-    return list(finalists.values())
-
-
-class _Trials:
-    """An Optuna study that hands out each configuration once, in an order that can be repeated."""
-
-    def __init__(self, space: Space, seed: int, total: int) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space = space
-        self._total = total
-        self._seen: set[str] = set()
-        self._distributions: dict[str, optuna.distributions.BaseDistribution] = {
-            slot: optuna.distributions.CategoricalDistribution(tuple(range(options)))
-            for slot, options in space.distributions().items()
-        }
-        sampler = optuna.samplers.TPESampler(
-            seed=seed,
-            multivariate=True,
-            constant_liar=True,
-            n_startup_trials=max(4, total // 3),
-        )
-        self._study = optuna.create_study(direction="maximize", sampler=sampler)
-        self._study.enqueue_trial(dict.fromkeys(self._distributions, 0))
-        self._rng = random.Random(f"trials-{seed}")
-        self._asked: dict[int, Any] = {}
-
-    def ask(self) -> tuple[int, dict[str, int]] | None:
-        """The next configuration that has not been handed out, or None when there are enough."""
-        if len(self._asked) >= self._total:
-            return None
-        for attempt in range(2 * REPEATS_ALLOWED):
-            if attempt >= REPEATS_ALLOWED:
-                self._study.enqueue_trial(self._at_random())
-            trial = self._study.ask(self._distributions)
-            choice = {slot: int(option) for slot, option in trial.params.items()}
-            if self._is_new(choice):
-                number = len(self._asked)
-                self._asked[number] = trial
-                return number, choice
-            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        return self._first_unseen()
-
-    def tell(self, number: int, score: float, examples: int, *, dropped: bool) -> None:
-        """Report the mean score of a configuration over so many examples."""
-        trial = self._asked[number]
-        trial.report(score, step=examples)
-        if dropped:
-            # TPE ranks a pruned trial by its last report, behind those that went further.
-            self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        else:
-            self._study.tell(trial, score)
-
-    def _is_new(self, choice: Mapping[str, int]) -> bool:
-        key = digest(self._space.prompts(choice))
-        if key in self._seen:
-            return False
-        self._seen.add(key)
-        return True
-
-    def _at_random(self) -> dict[str, int]:
-        return {s: self._rng.randrange(n) for s, n in self._space.distributions().items()}
-
-    def _first_unseen(self) -> tuple[int, dict[str, int]] | None:
-        for choice in _choices(self._space.distributions()):
-            if self._is_new(choice):
-                self._study.enqueue_trial(choice)
-                number = len(self._asked)
-                self._asked[number] = self._study.ask(self._distributions)
-                return number, choice
-        return None
-
-
-def _choices(slots: Mapping[str, int]) -> Iterable[dict[str, int]]:
-    """Every configuration, lazily."""
-    for options in product(*(range(n) for n in slots.values())):
-        yield dict(zip(slots, options, strict=True))
+    return mean < -DROP_ERRORS * math.sqrt(variance / n)
