@@ -11,9 +11,12 @@ import statistics
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partialmethod
 from typing import Any
+from unittest import mock
 
 import dspy
+import tqdm
 
 from benchmarks.landscapes import SimulatedTask
 from pytest_mipro import MIPRO
@@ -94,7 +97,11 @@ def quiet() -> Any:
     """Without the peer's log lines and progress bars, and without DSPy's caches."""
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
     logging.disable(logging.CRITICAL)
-    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(),
+        mock.patch("tqdm.tqdm.__init__", partialmethod(tqdm.tqdm.__init__, disable=True)),
+    ):
         warnings.simplefilter("ignore")
         yield
 

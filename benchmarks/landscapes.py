@@ -226,7 +226,7 @@ class SimulatedEngine:
         if len(wanted) == 1 and (wanted[0] == "answer" or wanted[0].startswith("finding")):
             return {wanted[0]: self._answer(wanted[0], system, texts)}
         digest = hashlib.blake2b("\n".join([system, *texts]).encode(), digest_size=6).hexdigest()
-        return {name: f"Look at the item in the way of {digest}." for name in wanted}
+        return dict.fromkeys(wanted, f"Look at the item in the way of {digest}.")
 
     def _answer(self, output: str, system: str, texts: Sequence[str]) -> str:
         task = self._task

@@ -15,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -43,12 +43,19 @@ class Asking:
 
     Args:
         reused: called with the token counts of a response that was not paid for now.
+        slots: bounds the calls under way; held during a call, and not while waiting for an
+            answer that another run asked for.
     """
 
-    __slots__ = ("_asked", "keys", "reused")
+    __slots__ = ("_asked", "keys", "reused", "slots")
 
-    def __init__(self, reused: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        reused: Callable[[Mapping[str, Any]], None],
+        slots: AbstractContextManager[Any] | None = None,
+    ) -> None:
         self.reused = reused
+        self.slots = slots or nullcontext()
         self.keys: list[str] = []
         self._asked: Counter[str] | None = None
 
@@ -208,7 +215,7 @@ def _answering(kind: Any) -> Any:
                 known.result()
             if known is not None:
                 return _reused(known)
-            with _asked(store, key) as answered:
+            with _slot(), _asked(store, key) as answered:
                 return answered(super().__call__(prompt, messages=messages, **kwargs))
 
         async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
@@ -264,6 +271,11 @@ def _run_key(lm: Any, prompt: Any, messages: Any, kwargs: Mapping[str, Any]) -> 
     key = f"{key}-{number}" if number else key
     run.keys.append(key)
     return key
+
+
+def _slot() -> AbstractContextManager[Any]:
+    run = RUN.get()
+    return nullcontext() if run is None else run.slots
 
 
 def _reused(answer: Answer) -> Any:

@@ -6,6 +6,7 @@ import contextvars
 import inspect
 import itertools
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -22,6 +23,7 @@ from pytest_mipro.responses import RUN, Asking, ResponseStore
 
 Kind = Literal["scored", "malformed", "overflow", "program_error", "unreachable"]
 TICK_SECONDS = 0.25
+RUNS_PER_SLOT = 3
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Scorer:
         metric: ``metric(example, prediction, trace=None)``.
         lm: the task LM, or None to leave it to ``dspy.settings``.
         adapter: the DSPy adapter, or None to leave it to ``dspy.settings``.
-        threads: program runs under way at once.
+        threads: LM calls under way at once.
         metric_threshold: the score from which a trace may become a demo; without it the metric
             must say True or give full marks.
         meter: counts the LM calls.
@@ -90,7 +92,10 @@ class Scorer:
         self.metric_threshold = metric_threshold
         self.meter = meter or UsageMeter()
         self.store = store or ResponseStore()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mipro")
+        # More runs than LM calls may be under way: one that waits for an answer that another
+        # run asked for takes no slot.
+        self._pool = ThreadPoolExecutor(RUNS_PER_SLOT * threads, thread_name_prefix="mipro")
+        self._slots = threading.BoundedSemaphore(threads)
         self._context = contextvars.copy_context()
         self._contexts: dict[tuple[str, int], tuple[Any, contextvars.Context]] = {}
         self._entered: list[tuple[contextvars.Context, Any]] = []
@@ -271,7 +276,7 @@ class Scorer:
         def reused(usage: Mapping[str, Any]) -> None:
             self.meter.add_reused(kind, usage)
 
-        run = Asking(reused)
+        run = Asking(reused, self._slots)
         token = RUN.set(run)
         try:
             result = function(*args)

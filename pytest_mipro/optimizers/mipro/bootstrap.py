@@ -136,7 +136,7 @@ class Bootstrap:
 
     def _fill(self) -> None:
         """Start runs: as many as are likely to be needed, and the pool can take."""
-        width = math.ceil(1.5 * self._scorer.threads)
+        width = 2 * self._scorer.threads
         each = len(self._asked) / self._taken if self._taken else len(self._demos)
         affordable = math.ceil((self._most_calls - len(self._asked)) / max(each, 1.0))
         most = min(width, 2 * (self._wanted - self._passed), affordable)

@@ -32,7 +32,10 @@ FINAL_SHARE = 0.3  # of the budget, for the configurations that look best
 LEAST_FINALISTS, MOST_FINALISTS = 3, 8
 LEAST_CALLS_A_RUN = 0.05  # when nearly all is answered from the store of responses
 REPEATS_ALLOWED = 40  # proposals in a row that may have no examples left
-LOOK_AHEAD = 1.5  # program runs under way, as a multiple of the pool's threads
+# Program runs under way, as a multiple of the pool's threads. More keep the slots busy while the
+# oldest run is waited for, fewer let what is learned take effect sooner: many only where they are
+# few beside all runs.
+LOOK_AHEAD, MOST_AHEAD, SHARE_AHEAD = 2.0, 4.0, 0.125
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,9 @@ class _Race:
         self.explored = False
         self.runners: dict[str, _Runner] = {}
         self._scorer, self._examples = scorer, examples
-        self._width = max(2 * BLOCK, math.ceil(LOOK_AHEAD * scorer.threads))
+        runs = plan.calls / len(space.instructions)
+        ahead = min(MOST_AHEAD, max(LOOK_AHEAD, SHARE_AHEAD * runs / scorer.threads))
+        self._width = max(2 * BLOCK, math.ceil(ahead * scorer.threads))
         self._asked: set[str] = set()
         self._runs = 0
 
