@@ -7,8 +7,8 @@ import pytest
 from scripted import Pipeline, Sorter, answer_right, exact, examples, learns_from_demos, scripted_lm
 
 from pytest_mipro.optimizers.mipro.bootstrap import (
+    Bootstrap,
     DemoLimits,
-    bootstrap,
     demo_sets,
     labeled_sets,
 )
@@ -17,24 +17,28 @@ from pytest_mipro.prompts import prompts_of
 from pytest_mipro.scoring import Scorer
 
 
-def bootstrapped(program, script, *, metric=exact, threshold=None, limits=None, wanted=6, seed=0):
+def bootstrapped(
+    program, script, *, metric=exact, threshold=None, limits=None, wanted=6, calls=1000, seed=0
+):
     lm = scripted_lm(script)
     with Scorer(program, metric, lm=lm, threads=4, metric_threshold=threshold) as scorer:
-        demos = bootstrap(
+        traces = Bootstrap(
             scorer,
             examples(20),
             teacher=program.deepcopy(),
             limits=limits or DemoLimits(4, 0),
             wanted=wanted,
+            most_calls=calls,
             seed=seed,
-            reporter=Reporter(None, lambda: 0),
-        )
-    return demos, lm.engine
+        ).finish(Reporter(None, lambda: 0))
+    assert traces.calls == len(lm.engine.asked)
+    return traces.demos, lm.engine
 
 
 def test_every_predictor_of_a_passing_trace_gets_one_demo():
     demos, _ = bootstrapped(Pipeline(), answer_right)
-    assert [len(demos[name]) for name in ("sort", "check")] == [6, 6]
+    found = len(demos["sort"])
+    assert found == len(demos["check"]) >= 6
     first = demos["check"][0]
     assert list(first.inputs) == ["text", "label"]
     assert list(first.outputs) == ["sure"]
@@ -63,7 +67,7 @@ def test_a_metric_threshold_says_what_passes():
     demos, _ = bootstrapped(
         Sorter(), answer_right, metric=lambda e, p, t=None: 0.7, threshold=0.6, wanted=3
     )
-    assert len(demos["sort"]) == 3
+    assert len(demos["sort"]) >= 3
 
 
 def test_the_metric_is_told_the_trace_while_bootstrapping():
@@ -82,6 +86,11 @@ def test_bootstrapping_runs_in_parallel_and_stops_when_there_is_enough():
     assert len(engine.asked) <= 8
 
 
+def test_bootstrapping_stops_within_its_calls():
+    _, engine = bootstrapped(Pipeline(), lambda asked: {"label": "?", "sure": "no"}, calls=12)
+    assert len(engine.asked) <= 12
+
+
 def test_labeled_sets_help_the_teacher():
     without, _ = bootstrapped(Sorter(), learns_from_demos, wanted=20)
     having, _ = bootstrapped(Sorter(), learns_from_demos, wanted=20, limits=DemoLimits(4, 4))
@@ -98,8 +107,8 @@ def test_a_predictor_called_twice_gives_one_demo_a_trace():
     def metric(example, prediction, trace=None):
         return True
 
-    demos, _ = bootstrapped(Loops(), answer_right, metric=metric, wanted=5)
-    assert len(demos["sort"]) == 5
+    demos, engine = bootstrapped(Loops(), answer_right, metric=metric, wanted=5)
+    assert len(demos["sort"]) == len(engine.asked) / 2 >= 5
 
 
 def test_the_seed_decides():

@@ -4,48 +4,112 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pytest_mipro.optimizers.mipro.effects import Run, fit
+from pytest_mipro.optimizers.mipro.effects import Effects
 
-SLOTS = {"a": 4, "b": 4}
+SLOTS = {"p.instruction": 4, "p.demos": 4}
+EVERY = [{"p.instruction": a, "p.demos": b} for a in range(4) for b in range(4)]
 
 
-def outcomes(quality, choices, examples, seed=0):
+def fitted(quality, choices, examples=40, seed=0, members=None, slots=SLOTS):
     rng = random.Random(seed)
-    return [Run(c, [float(rng.random() < quality(c)) for _ in range(examples)]) for c in choices]
+    model = Effects(slots, members or {}, examples)
+    for choice in choices:
+        scores = [float(rng.random() < quality(choice)) for _ in range(examples)]
+        model.observe(choice, list(range(examples)), scores)
+    for _ in range(8):
+        model.fit()
+    return model
+
+
+def best_of(model):
+    return model.draw(np.random.default_rng(0), 0.0)
 
 
 def additive(choice):
-    return 0.2 + 0.2 * choice["a"] + 0.05 * choice["b"]
+    return 0.2 + 0.2 * choice["p.instruction"] + 0.05 * choice["p.demos"]
 
 
 def test_the_best_combination_is_found_though_it_did_not_run():
-    choices = [{"a": a, "b": b} for a in range(4) for b in range(4) if (a, b) != (3, 3)]
-    fitted = fit(outcomes(additive, choices, 40), SLOTS)
-    every = [{"a": a, "b": b} for a in range(4) for b in range(4)]
-    assert max(every, key=fitted.estimate)["a"] == 3
-    assert fitted.estimate({"a": 3, "b": 3}) > fitted.estimate({"a": 0, "b": 0}) + 0.3
+    best = {"p.instruction": 3, "p.demos": 3}
+    model = fitted(additive, [c for c in EVERY if c != best])
+    assert best_of(model).best()["p.instruction"] == 3
+    assert model.estimate(best)[0] > model.estimate(EVERY[0])[0] + 0.3
 
 
-def test_hard_examples_do_not_count_against_the_trials_that_met_them():
+def test_hard_examples_do_not_count_against_the_configurations_that_met_them():
+    model = Effects(SLOTS, {}, 6)
     easy_first = [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
-    runs = [Run({"a": 0, "b": b}, easy_first[:2]) for b in range(4)]
-    runs += [Run({"a": 1, "b": b}, easy_first) for b in range(4)]
-    fitted = fit(runs, SLOTS)
-    first, second = (fitted.estimate({"a": a, "b": 0}) for a in (0, 1))
-    assert first == pytest.approx(second, abs=0.12)
+    for demos in range(4):
+        model.observe({"p.instruction": 0, "p.demos": demos}, [0, 1], easy_first[:2])
+        model.observe({"p.instruction": 1, "p.demos": demos}, list(range(6)), easy_first)
+    for _ in range(8):
+        model.fit()
+    first, second = (model.estimate({"p.instruction": a, "p.demos": 0})[0] for a in (0, 1))
+    assert first == pytest.approx(second, abs=0.1)
 
 
-def test_examples_that_could_not_be_asked_are_left_out():
-    fitted = fit([Run({"a": 0, "b": 0}, [1.0, None, 1.0])], SLOTS)
-    assert fitted.mean == 1.0
-
-
-def test_what_a_configuration_scored_itself_outweighs_the_model_in_the_end():
+def test_parts_that_are_good_only_together_are_found():
     def interacting(choice):
-        return 0.9 if (choice["a"], choice["b"]) == (0, 0) else 0.4
+        return 0.9 if set(choice.values()) == {0} else 0.4
 
-    choices = [{"a": a, "b": b} for a in range(4) for b in range(4)]
-    fitted = fit(outcomes(interacting, choices, 60), SLOTS)
-    assert max(choices, key=fitted.estimate) == {"a": 0, "b": 0}
+    model = fitted(interacting, EVERY, 60)
+    assert best_of(model).ranked()[0] == EVERY[0]
+
+
+def test_what_is_learned_of_a_demo_carries_over_to_other_sets_that_hold_it():
+    members = {"p.demos": [(n,) if n % 2 else (n, 99) for n in range(20)]}
+    slots = {"p.instruction": 1, "p.demos": 20}
+    seen = [{"p.instruction": 0, "p.demos": n} for n in range(19)]
+    model = fitted(lambda c: 0.3 if c["p.demos"] % 2 else 0.8, seen, 20, 0, members, slots)
+    holding, unknown = ({"p.instruction": 0, "p.demos": n} for n in (18, 19))
+    unseen = Effects(slots, {"p.demos": [*members["p.demos"][:19], (19, 99)]}, 20)
+    assert model.estimate(holding)[0] > model.estimate(unknown)[0]
+    assert unseen.observed == 0
+
+
+def test_the_estimate_of_the_best_is_far_less_optimistic_than_the_best_mean():
+    errors, means = [], []
+    for seed in range(30):
+        model = fitted(lambda c: 0.5, EVERY, 20, seed)
+        best = best_of(model).ranked()[0]
+        errors.append(model.estimate(best)[0] - 0.5)
+        rng = random.Random(seed)
+        means.append(max(sum(rng.random() < 0.5 for _ in range(20)) / 20 for _ in EVERY) - 0.5)
+    assert 0 <= np.mean(errors) < np.mean(means) / 2
+
+
+def test_the_estimate_is_right_on_average_where_options_differ():
+    errors = []
+    for seed in range(30):
+        model = fitted(additive, EVERY, 20, seed)
+        best = best_of(model).ranked()[0]
+        errors.append(model.estimate(best)[0] - additive(best))
+    assert abs(np.mean(errors)) < 0.03
+
+
+def test_the_standard_error_shrinks_with_what_was_seen():
+    few, many = (fitted(additive, EVERY, n).estimate(EVERY[0])[1] for n in (5, 80))
+    assert many < few
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 3), st.lists(st.floats(0, 1), max_size=6)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_any_outcomes_can_be_fitted(runs):
+    model = Effects(SLOTS, {}, 6)
+    for a, b, scores in runs:
+        model.observe({"p.instruction": a, "p.demos": b}, list(range(len(scores))), scores)
+    model.fit()
+    model.fit()
+    for choice in EVERY:
+        mean, error = model.estimate(choice)
+        assert np.isfinite([mean, error]).all()

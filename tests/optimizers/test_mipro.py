@@ -81,7 +81,7 @@ def test_a_teacher_makes_the_demos():
         Sorter(), trainset=examples(20), valset=examples(10, 100), teacher=teacher
     )
     assert {demo.label for demo in program.sort.demos} <= {"good", "bad"}
-    assert program.mipro.search.best.full_score == 1.0
+    assert program.mipro.search.best.score == 1.0
 
 
 def test_a_compiled_student_can_be_compiled_again():
@@ -89,7 +89,7 @@ def test_a_compiled_student_can_be_compiled_again():
     optimizer = MIPRO(metric=exact, task_model=lm)
     once = optimizer.compile(Sorter(), trainset=examples(30), valset=examples(20, 100))
     twice = optimizer.compile(once, trainset=examples(30), valset=examples(20, 100))
-    best = [p.mipro.search.best.full_score for p in (once, twice)]
+    best = [p.mipro.search.best.score for p in (once, twice)]
     assert best[1] >= best[0]
 
 
@@ -115,6 +115,60 @@ def test_arguments_that_contradict_each_other_are_refused(options, message):
 def test_an_argument_without_meaning_is_warned_of():
     with pytest.warns(UserWarning, match="ignores log_dir"):
         MIPRO(metric=exact, log_dir="x")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"minibatch": False},
+        {"minibatch_size": 25},
+        {"minibatch_full_eval_steps": 10},
+        {"requires_permission_to_run": False},
+        {"provide_traceback": True},
+    ],
+)
+def test_an_argument_of_compile_without_meaning_is_warned_of(argument):
+    optimizer = MIPRO(metric=exact, task_model=scripted_lm(), budget="30calls")
+    with pytest.warns(UserWarning, match=f"ignores {next(iter(argument))}"):
+        optimizer.compile(Sorter(), trainset=examples(20), **argument)
+
+
+@pytest.mark.parametrize("program", [Sorter, Pipeline])
+@pytest.mark.parametrize("calls", [20, 60, 200, 700])
+def test_a_budget_holds_for_all_phases_together(program, calls):
+    lm = scripted_lm(learns_from_demos)
+    optimizer = MIPRO(metric=exact, task_model=lm, budget=f"{calls}calls", num_threads=4)
+    optimizer.compile(program(), trainset=examples(60), valset=examples(100, 100))
+    assert len(lm.engine.asked) <= calls + 12
+
+
+@pytest.mark.parametrize("budget", ["many", "3calls", "2usd", "-5calls", "calls"])
+def test_a_bad_budget_is_named(budget):
+    with pytest.raises(SettingsError, match=f"budget='{budget}'.*400calls"):
+        MIPRO(metric=exact, budget=budget)
+
+
+def test_an_unknown_sampler_is_named():
+    with pytest.raises(SettingsError, match="outcomes, tpe"):
+        MIPRO(metric=exact, sampler="random")
+
+
+class Twelve(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.sorts = [dspy.Predict(Sorter().sort.signature) for _ in range(12)]
+
+    def forward(self, text):
+        labels = [sort(text=text).label for sort in self.sorts]
+        return dspy.Prediction(label=max(set(labels), key=labels.count))
+
+
+def test_twelve_predictors_and_a_large_validation_set_work():
+    lm = scripted_lm(learns_from_demos)
+    optimizer = MIPRO(metric=exact, task_model=lm, budget="1500calls", num_threads=4)
+    compiled = optimizer.compile(Twelve(), trainset=examples(40), valset=examples(5000, 100))
+    assert len(compiled.mipro.search.best.choice) == 24
+    assert len(lm.engine.asked) <= 1550
 
 
 def test_an_unknown_argument_is_a_type_error():

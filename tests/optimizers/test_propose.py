@@ -7,7 +7,7 @@ from dspy import lm15
 from scripted import Pipeline, ScriptedEngine, Sorter, exact, examples, scripted_lm
 
 from pytest_mipro.errors import CannotJudge
-from pytest_mipro.optimizers.mipro.propose import Grounding, propose
+from pytest_mipro.optimizers.mipro.propose import Grounding, Proposer
 from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import Demo, prompts_of
 from pytest_mipro.scoring import Scorer
@@ -38,17 +38,19 @@ def proposed(answers=None, *, program=None, count=4, grounding=None, demos=None,
     if answers is not None:
         lm = lm.copy(engine=Writer(answers))
     with Scorer(program, exact, lm=lm, threads=threads) as scorer:
-        found = propose(
-            scorer,
-            prompts_of(program),
-            examples(20),
-            demos or {},
-            lm=None,
-            count=count,
-            seed=0,
-            grounding=grounding or Grounding(),
-            temperature=1.0,
-            reporter=Reporter(None, lambda: 0),
+        found = (
+            Proposer(
+                scorer,
+                prompts_of(program),
+                examples(20),
+                lm=None,
+                count=count,
+                seed=0,
+                grounding=grounding or Grounding(),
+                temperature=1.0,
+            )
+            .finish(demos or {}, Reporter(None, lambda: 0))
+            .instructions
         )
     return found, lm.engine
 
@@ -114,18 +116,17 @@ def test_an_answer_that_gives_away_an_example_is_dropped():
         engine=Writer(["Say good for: the very secret text of one customer.", "A clean way to do."])
     )
     with Scorer(program, exact, lm=lm, threads=1) as scorer:
-        found = propose(
+        proposer = Proposer(
             scorer,
             prompts_of(program),
             [secret.with_inputs("text")],
-            {},
             lm=None,
             count=2,
             seed=0,
             grounding=Grounding(),
             temperature=1.0,
-            reporter=Reporter(None, lambda: 0),
         )
+        found = proposer.finish({}, Reporter(None, lambda: 0)).instructions
     assert found["sort"][1:] == ["A clean way to do."]
 
 
