@@ -26,6 +26,7 @@ def main() -> int:
     status = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", str(HERE), "--mipro-optimize"),
+            "--mipro-fresh",
             *("-o", f"mipro_prompt_dir={OUT}", "-p", "no:cacheprovider"),
         ],
         check=False,

@@ -13,6 +13,7 @@ from pytest_mipro.errors import MiproError, SettingsError, TaskError
 from pytest_mipro.session import SESSION, MiproSession, located, outcome_of
 
 if TYPE_CHECKING:
+    from pytest_mipro.budget import Usage
     from pytest_mipro.gate import GateResult
     from pytest_mipro.progress import Progress
 
@@ -114,6 +115,7 @@ class Gate:
             adapter=adapter,
             threads=settings.threads,
             metric_threshold=settings.metric_threshold,
+            store=self._session.store,
         ) as scorer:
             reporter = Reporter(self._listener(name), lambda: scorer.meter.usage.total_calls)
             if optimizing:
@@ -140,7 +142,9 @@ class Gate:
                 optimized=optimizing,
                 tick=reporter.tick,
             )
-            result = replace(result, usage=scorer.meter.usage, seconds=reporter.seconds)
+            usage = scorer.meter.usage
+            notes = (*result.notes, *_reused(usage)) if optimizing else result.notes
+            result = replace(result, usage=usage, seconds=reporter.seconds, notes=notes)
         return self._session.add(self._item, result)
 
     def _listener(self, name: str) -> Any:
@@ -276,6 +280,15 @@ def _split_seed(file: Any, seed: int) -> int:
     if isinstance(recorded, Mapping) and isinstance(recorded.get("seed"), int):
         return int(recorded["seed"])
     return seed
+
+
+def _reused(usage: Usage) -> tuple[str, ...]:
+    if not usage.reused:
+        return ()
+    return (
+        f"{usage.reused} of {usage.total_calls} LM calls were answered by what an earlier run paid "
+        "for; --mipro-fresh asks anew",
+    )
 
 
 def _missing(name: str, path: Path, threshold: float | None) -> GateResult:

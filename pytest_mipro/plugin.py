@@ -44,6 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="optimise the prompts of the selected mipro tests, write prompt files, then gate",
     )
+    group.addoption(
+        "--mipro-fresh",
+        action="store_true",
+        help="with --mipro-optimize: ask the LM anew, and forget what an interrupted run paid for",
+    )
     for field, rule in with_rules():
         name = f"mipro_{field.name}"
         if rule.cli:
@@ -81,6 +86,19 @@ def pytest_configure(config: pytest.Config) -> None:
     except SettingsError as error:
         raise pytest.UsageError(f"mipro: {error}") from None
     config.stash[SESSION] = MiproSession(config, command_line, ini)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Forget what earlier runs paid for, if asked to; once, and not in every xdist worker."""
+    config = session.config
+    if config.getoption("--mipro-fresh") and not hasattr(config, "workerinput"):
+        config.stash[SESSION].forget()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close what the run opened."""
+    if SESSION in config.stash:
+        config.stash[SESSION].close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -17,6 +17,7 @@ from pytest_mipro.settings import Settings, resolve
 if TYPE_CHECKING:
     from pytest_mipro.gate import GateResult
     from pytest_mipro.progress import Progress
+    from pytest_mipro.responses import ResponseStore
 
 SESSION: pytest.StashKey[MiproSession] = pytest.StashKey()
 ROWS: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
@@ -43,8 +44,35 @@ class MiproSession:
         self.ini = ini
         self.optimizing = bool(config.getoption("--mipro-optimize"))
         self._owners: dict[Path, tuple[str, str]] = {}
+        self._store: ResponseStore | None = None
         self._shown_at = 0.0
         self._line_open = False
+
+    @property
+    def store(self) -> ResponseStore | None:
+        """Where responses are kept while optimising, so that an interrupted run can go on.
+
+        A gate has none: it must see what the LM answers today.
+        """
+        if self.optimizing and self._store is None:
+            from pytest_mipro.responses import ResponseStore
+
+            self._store = ResponseStore(self._store_path)
+        return self._store
+
+    def forget(self) -> None:
+        """Delete the responses that earlier runs left."""
+        for path in self._store_path.parent.glob(f"{self._store_path.name}*"):
+            path.unlink()
+
+    def close(self) -> None:
+        """Close the store."""
+        if self._store is not None:
+            self._store.close()
+
+    @property
+    def _store_path(self) -> Path:
+        return self.config.rootpath / ".mipro" / "responses.sqlite3"
 
     def settings(self, item: pytest.Item, call: Mapping[str, Any] | None = None) -> Settings:
         """The settings of one test."""
