@@ -18,7 +18,7 @@ class Progress:
         phase: what is being done.
         done, total: steps of the phase: examples, proposals, or LM calls when searching.
         score: mean score of the trial or set under way, None before there is one.
-        best: best mean score of the search so far.
+        best: mean score of the search's favourite, the one that has met most examples.
         calls: LM calls made so far in the whole run.
         seconds: time since the run began.
         seconds_left: estimate for this phase, None before there is one.
@@ -68,11 +68,9 @@ class Reporter:
         )
         self.tick()
 
-    def advance(self, done: int, score: float | None = None) -> None:
+    def advance(self, done: int, score: float, best: float) -> None:
         """So many steps of the phase are done in all."""
-        now = self._now
-        best = now.best if score is None or (now.best or 0.0) >= score else score
-        self._now = replace(now, done=done, score=now.score if score is None else score, best=best)
+        self._now = replace(self._now, done=done, score=score, best=best)
         self.tick()
 
     def tick(self) -> None:

@@ -166,5 +166,29 @@ def test_a_bad_marker_fails_its_test_under_xdist(project):
 
 def test_progress_is_shown_while_optimizing(project):
     pytester = project(script="learns_from_demos, delay=lambda asked: 0.05")
-    result = pytester.runpytest("--mipro-optimize", "--mipro-threads=1")
-    result.stdout.fnmatch_lines(["mipro sorter: search trial */*score *LM calls*left*"])
+    result = pytester.runpytest("--mipro-optimize", "--mipro-threads=1", "--mipro-budget=150calls")
+    result.stdout.fnmatch_lines(["mipro sorter: search */* LM calls, score *LM calls in all*left*"])
+
+
+def test_a_budget_and_a_sampler_are_recorded_in_the_prompt_file(project):
+    pytester = project()
+    pytester.runpytest(
+        "--mipro-optimize", "--mipro-budget=60calls", "--mipro-sampler=tpe"
+    ).assert_outcomes(passed=1)
+    text = (pytester.path / "prompts" / "sorter.yaml").read_text()
+    assert "budget: 60calls" in text
+    assert "sampler: tpe" in text
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--mipro-budget=2usd", "*--mipro-budget*'2usd'*number of LM calls, such as 400calls*"),
+        ("--mipro-budget=5calls", "*'5calls'*at least 20*"),
+        ("--mipro-sampler=random", "*must be one of outcomes, tpe*"),
+    ],
+)
+def test_a_bad_budget_or_sampler_is_a_usage_error(project, option, message):
+    result = project().runpytest(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])

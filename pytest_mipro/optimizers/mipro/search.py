@@ -253,7 +253,8 @@ class _Race:
             # A program that asks its LMs by ways of its own is taken to call each predictor once.
             self._asked.update(outcome.requests or self._unseen_calls())
         self._runs += len(outcomes)
-        self.reporter.advance(self.spent, visit.runner.mean())
+        favourite = max(self.runners.values(), key=lambda runner: len(runner.outcomes))
+        self.reporter.advance(self.spent, visit.runner.mean(), favourite.mean())
         return visit
 
     def outcomes(self, visit: _Visit) -> list[tuple[int, float]]:
