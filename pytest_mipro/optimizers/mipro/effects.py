@@ -145,6 +145,13 @@ class Effects:
         mean = float(weights @ self._mean[columns]) + hardness
         return mean, float(spread @ spread + own) ** 0.5
 
+    def expected(self, choice: Choice) -> list[float]:
+        """Expected score of a configuration on each example; an example that was never met is
+        taken to be of average hardness."""
+        columns, weights = self._row(self._key(choice), add=False)
+        quality = float(weights @ self._mean[columns])
+        return [quality + float(hardness) for hardness in self._hardness]
+
     def _learn(self, kinds: Any, by_example: Any) -> None:
         inverse = solve_triangular(self._factor, np.eye(len(kinds)), lower=True)
         covariance = inverse.T @ inverse

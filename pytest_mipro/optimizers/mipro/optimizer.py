@@ -47,8 +47,8 @@ class Compiled:
     Attributes:
         prompts: the best prompts.
         score: what they are expected to score on all validation examples, 0 to 1: an estimate
-            that is shrunk for their having been selected (see ``effects.py``), not the best of
-            many means.
+            that is shrunk for their having been selected (see ``effects.py`` and
+            ``SearchResult.score``), not the best of many means.
         score_error: its standard error.
         search: every trial, and the best one.
         usage: LM calls and tokens of the run.
@@ -147,7 +147,7 @@ def optimize(
     result = search(scorer, Space(proposals.instructions, sets), examples, plan, reporter)
     return Compiled(
         result.prompts,
-        result.best.estimate,
+        result.score,
         result.best.error,
         result,
         scorer.meter.usage,

@@ -30,6 +30,7 @@ DROP_ERRORS = 0.5  # standard errors behind the leader at which TPE's trials are
 PRIOR_VARIANCE = 0.25  # of a coin toss
 FINAL_SHARE = 0.3  # of the budget, for the configurations that look best
 LEAST_FINALISTS, MOST_FINALISTS = 3, 8
+UNSURPRISED = 20.0  # outcomes' worth of doubt about how far the finalists were overrated
 LEAST_CALLS_A_RUN = 0.05  # when nearly all is answered from the store of responses
 REPEATS_ALLOWED = 40  # proposals in a row that may have no examples left
 # Program runs under way, as a multiple of the pool's threads. More keep the slots busy while the
@@ -68,13 +69,17 @@ class SearchResult:
         best: the trial with the best estimate.
         prompts: its prompts.
         trials: all of them.
-        calls: LM calls that the search took, before which it made none of them.
+        calls: LM calls that the search took.
+        score: what the best is expected to score on examples like the validation set's: its
+            estimate, corrected by how the finalists did on outcomes that came after they had been
+            chosen.
     """
 
     best: TrialRecord
     prompts: Prompts
     trials: tuple[TrialRecord, ...]
     calls: int
+    score: float
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,16 @@ class _Runner:
         return means_over(self.outcomes)
 
 
+@dataclass(frozen=True)
+class _Forecast:
+    """What the model expected of a finalist when it was chosen, having met so many examples."""
+
+    choice: dict[str, int]
+    met: int
+    expected: Sequence[float]
+    estimate: float
+
+
 @dataclass
 class _Visit:
     """Some examples of a configuration under way, and the trial that stands for them."""
@@ -184,6 +199,7 @@ class _Race:
         self.distributions = samplers.distributions(space.slots())
         self.running: deque[_Visit] = deque()
         self.explored = False
+        self._forecasts: list[_Forecast] = []
         self.runners: dict[str, _Runner] = {}
         self._scorer, self._examples = scorer, examples
         runs = plan.calls / len(space.instructions)
@@ -228,6 +244,7 @@ class _Race:
         runs = self.affordable_runs() / len(self._examples)
         count = min(MOST_FINALISTS, max(LEAST_FINALISTS, math.ceil(runs) + 1))
         best = self.model.best(self.study, count)
+        self._forecasts = [self._forecast(choice) for choice in best]
         seed = self.space.seed()
         self.model.finalists = best if seed in best else [*best, seed]
 
@@ -281,7 +298,41 @@ class _Race:
         finalists = [self._key(choice) for choice in self.model.finalists]
         ran = [trial for trial in trials if self._key(trial.choice) in finalists] or trials
         best = max(ran, key=lambda trial: (trial.estimate, -trial.number))
-        return SearchResult(best, self.space.prompts(best.choice), tuple(trials), self.spent)
+        score = min(1.0, max(0.0, best.estimate + self._surprise()))
+        prompts = self.space.prompts(best.choice)
+        return SearchResult(best, prompts, tuple(trials), self.spent, score)
+
+    def _forecast(self, choice: dict[str, int]) -> _Forecast:
+        runner = self.runners.get(self._key(choice))
+        model = self.model.model
+        return _Forecast(
+            choice,
+            len(runner.outcomes) if runner else 0,
+            model.expected(choice),
+            model.estimate(choice)[0],
+        )
+
+    def _surprise(self) -> float:
+        """By how much the finalists did better than forecast on the outcomes since; negative when
+        they had looked too good.
+
+        Finalists are chosen for looking good, in part by luck that the model cannot tell from
+        merit: the same first steps on the same examples recur in many configurations. What they
+        score from then on is free of that choice. Few new outcomes say little, so the surprise is
+        shrunk as if there were some more without any.
+        """
+        total, count = 0.0, 0
+        for forecast in self._forecasts:
+            runner = self.runners.get(self._key(forecast.choice))
+            if runner is None:
+                continue
+            learned = self.model.model.estimate(forecast.choice)[0] - forecast.estimate
+            for n in range(forecast.met, len(runner.outcomes)):
+                score = runner.outcomes[n].score
+                if score is not None:
+                    total += score - forecast.expected[n] - learned
+                    count += 1
+        return total / (count + UNSURPRISED)
 
     def _runner(self, choice: dict[str, int]) -> _Runner:
         key = self._key(choice)
