@@ -22,9 +22,9 @@ from typing import Any
 from pytest_mipro.errors import DependencyError
 
 MODEL_NAME = "embedded/smollm2-135m-instruct"
-CONTEXT_TOKENS = 3072
+CONTEXT_TOKENS = 2048
 MEMO_SIZE = 50_000  # answers at temperature 0 that are remembered, so that none is made twice
-PREFIXES = 8  # prompts whose common beginning is kept: a program's predictors, several trials
+PREFIXES = 16  # prompts whose common beginning is kept: a program's predictors, several trials
 DEFAULT_MAX_TOKENS = 128
 
 # A single user message is a text to be continued (that is what PlainAdapter sends); any other

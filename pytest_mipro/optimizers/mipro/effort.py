@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from pytest_mipro.optimizers.mipro.bootstrap import DemoLimits
 
-CALLS_PER_PREDICTOR = {"light": 400, "medium": 1200, "heavy": 4000}
+CALLS_PER_PREDICTOR = {"light": 500, "medium": 1500, "heavy": 5000}
 VALIDATION_EXAMPLES = {"light": 100, "medium": 300, "heavy": 1000}
 
 BOOTSTRAP_SHARE = 0.15  # of the budget, at most
 # Options of a slot per LM call of a predictor's share: as many as can be told apart with it.
-INSTRUCTIONS_A_CALL, MOST_INSTRUCTIONS = 0.04, 24
-DEMO_SETS_A_CALL, MOST_DEMO_SETS = 0.08, 40
+INSTRUCTIONS_A_CALL, MOST_INSTRUCTIONS = 0.02, 24
+DEMO_SETS_A_CALL, MOST_DEMO_SETS = 0.06, 40
 TRACES_A_CALL, MOST_TRACES = 0.05, 40
 
 

@@ -165,7 +165,7 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
         task_model: the LM that runs the program; ``dspy.settings.lm`` without it.
         teacher_settings: DSPy settings for the teacher; only ``lm`` has a meaning here.
         max_bootstrapped_demos, max_labeled_demos: demos per predictor.
-        auto: how much to spend: light, medium or heavy (400, 1,200 or 4,000 LM calls for each
+        auto: how much to spend: light, medium or heavy (500, 1,500 or 5,000 LM calls for each
             predictor); None to give num_candidates here and num_trials to :meth:`compile`.
         num_candidates: instructions and demo sets per predictor.
         num_threads: LM calls under way at once.

@@ -55,15 +55,19 @@ class Space:
             yield dict(zip(slots, options, strict=True))
 
     def members(self) -> dict[str, list[tuple[int, ...]]]:
-        """Per slot of demo sets, which demos each set holds, by number.
+        """Per slot of demo sets, what each set is made of, by number: its demos, and its size.
 
-        Sets that share a demo are alike, and what is learned of one says something of the other.
+        Sets that share a demo or a size are alike, and what is learned of one says something of
+        the other.
         """
         members: dict[str, list[tuple[int, ...]]] = {}
         for name, sets in self.demo_sets.items():
             numbers: dict[str, int] = {}
             members[f"{name}.demos"] = [
-                tuple(numbers.setdefault(demo.key(), len(numbers)) for demo in demos)
+                tuple(
+                    numbers.setdefault(part, len(numbers))
+                    for part in (f"{len(demos)} demos", *(demo.key() for demo in demos))
+                )
                 for demos in sets
             ]
         return members
