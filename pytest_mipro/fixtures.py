@@ -121,7 +121,7 @@ class Gate:
             if optimizing:
                 from pytest_mipro.optimizers.fitting import fit
 
-                file = fit(
+                fitted = fit(
                     task,
                     settings,
                     scorer,
@@ -143,7 +143,9 @@ class Gate:
                 tick=reporter.tick,
             )
             usage = scorer.meter.usage
-            notes = (*result.notes, *_reused(usage)) if optimizing else result.notes
+            notes = result.notes
+            if optimizing:
+                notes += (*_reused(usage), *((fitted.note,) if fitted.note else ()))
             result = replace(result, usage=usage, seconds=reporter.seconds, notes=notes)
         return self._session.add(self._item, result)
 

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dspy
 
 from pytest_mipro import fingerprint, models, promptfile
-from pytest_mipro.errors import TaskError
+from pytest_mipro.errors import PromptFileError, TaskError
 from pytest_mipro.optimizers.mipro.optimizer import Compiled, effort_of, optimize
 from pytest_mipro.progress import Reporter
 from pytest_mipro.promptfile import PromptFile, ScoreEntry, ScoresEntry
-from pytest_mipro.prompts import Prompts, prompts_of
+from pytest_mipro.prompts import Prompts, digest, prompts_of
 from pytest_mipro.scoring import Outcome, Scorer, unreachable
 from pytest_mipro.settings import Settings
 from pytest_mipro.statistics import interval
 from pytest_mipro.task import PromptTask
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of optimising.
+
+    Attributes:
+        file: the prompt file as it is now.
+        note: why the committed prompts were kept, where they were.
+    """
+
+    file: PromptFile
+    note: str = ""
 
 
 def fit(
@@ -30,10 +44,12 @@ def fit(
     name: str,
     prompt_lm: Any,
     reporter: Reporter,
-) -> PromptFile:
+) -> Fitted:
     """Optimise a task and write its prompt file.
 
-    The file is written once, at the end; until then nothing on disk changes.
+    Prompts that are committed already are only replaced by better ones: both are scored on the
+    same held-out examples, and of equal scores the committed ones stay. The file is written once,
+    at the end; until then nothing on disk changes.
 
     Raises:
         PromptFileError: the path cannot be written (found out before the LM is asked).
@@ -55,18 +71,47 @@ def fit(
         seed=settings.seed,
         reporter=reporter,
     )
-    confirmed = _held_out(task, compiled.prompts, scorer, reporter, phase="confirm")
+    prompts = compiled.prompts
+    confirmed = _held_out(task, prompts, scorer, reporter, phase="confirm")
+    champion, note = _champion(task, path), ""
+    if champion is not None and digest(champion.prompts()) != digest(prompts):
+        kept = _held_out(task, champion.prompts(), scorer, reporter, phase="confirm")
+        if kept.mean >= confirmed.mean:
+            note = (
+                f"the committed prompts stay: on the {kept.split}set they score {kept.mean:.3f}, "
+                f"the new ones {confirmed.mean:.3f}"
+            )
+            prompts, confirmed = champion.prompts(), kept
     file = PromptFile(
         name=name,
         program=fingerprint.qualified_name(type(task.program)),
-        predictors=promptfile.entries_of(compiled.prompts),
+        predictors=promptfile.entries_of(prompts),
         scores=ScoresEntry(baseline=baseline, compiled=confirmed),
         fitted_with=_fitted_with(task, settings, scorer, prompt_lm),
         fingerprints=promptfile.fingerprints_of(task.program, task.metric, task.split.parts()),
         search=_search(compiled, scorer, reporter),
     )
+    if note and champion is not None and _same_record(champion, file):
+        return Fitted(champion, note)
     promptfile.write(path, file)
-    return file
+    return Fitted(file, note)
+
+
+def _champion(task: PromptTask, path: Path) -> PromptFile | None:
+    """The committed prompts, if there are any that fit the program."""
+    try:
+        file = promptfile.read(path)
+    except (FileNotFoundError, PromptFileError):
+        return None
+    return None if promptfile.unfit(task.program, file) else file
+
+
+def _same_record(champion: PromptFile, file: PromptFile) -> bool:
+    """Whether what a file is valid for is what it was, so that it can stay as it is."""
+    facts = ("lm", "decoding", "adapter")
+    return champion.fingerprints == file.fingerprints and all(
+        champion.fitted_with.get(fact) == file.fitted_with.get(fact) for fact in facts
+    )
 
 
 def _held_out(

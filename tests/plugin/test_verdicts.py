@@ -285,6 +285,7 @@ def test_another_seed_may_give_another_file(project):
     pytester = optimized(project)
     path = pytester.path / "prompts" / "sorter.yaml"
     first = path.read_text()
+    path.unlink()
     pytester.runpytest("--mipro-optimize", "--mipro-seed=7")
     assert "seed: 7" in path.read_text()
     assert path.read_text() != first
@@ -304,3 +305,39 @@ def test_no_secret_is_written(project):
     pytester.runpytest("--mipro-optimize")
     for path in pytester.path.glob("prompts/*"):
         assert "secret" not in path.read_text()
+
+
+def optimize(pytester, *options):
+    result = pytester.runpytest("--mipro-optimize", *options)
+    return result, (pytester.path / "prompts" / "sorter.yaml").read_bytes()
+
+
+def test_committed_prompts_that_are_as_good_stay_and_the_report_says_so(project):
+    pytester = optimized(project)
+    before = (pytester.path / "prompts" / "sorter.yaml").read_bytes()
+    result, after = optimize(pytester, "--mipro-seed=5", "--mipro-budget=20calls")
+    assert after == before
+    result.stdout.fnmatch_lines(["sorter: the committed prompts stay: on the testset they score*"])
+
+
+def test_worse_committed_prompts_are_replaced(project):
+    pytester = optimized(project)
+    path = pytester.path / "prompts" / "sorter.yaml"
+    text = path.read_text()
+    path.write_text(re.sub(r"    demos:\n.*?(?=\nscores:)", "    demos: []", text, flags=re.DOTALL))
+    result, after = optimize(pytester)
+    assert b"origin: " in after
+    result.stdout.no_fnmatch_line("*committed prompts stay*")
+
+
+def test_kept_prompts_are_no_longer_stale_after_a_change_of_the_metric(project):
+    pytester = optimized(project)
+    test = pytester.path / "test_it.py"
+    test.write_text(
+        test.read_text()
+        + "\ndef exact(example, prediction, trace=None):\n"
+        + "    return example.label == prediction.label and True\n"
+    )
+    pytester.runpytest().assert_outcomes(failed=1)
+    optimize(pytester, "--mipro-budget=20calls", "--mipro-seed=5")
+    pytester.runpytest().assert_outcomes(passed=1)
