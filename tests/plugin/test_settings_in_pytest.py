@@ -59,6 +59,7 @@ def test_the_command_line_comes_before_the_marker(project):
     path = pytester.path / "prompts" / "sorter.yaml"
     pytester.runpytest("--mipro-optimize", "--mipro-seed=2")
     assert "\n  seed: 2\n" in path.read_text()
+    path.unlink()
     pytester.runpytest("--mipro-optimize")
     assert "\n  seed: 3\n" in path.read_text()
 
