@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from benchmarks import gains, latency, scoring
 from benchmarks.landscapes import LANDSCAPES
@@ -22,18 +22,19 @@ def main() -> None:
         parser.error(f"unknown part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
     for part in options.parts or PARTS:
         seeds = range(options.first_seed, options.first_seed + options.seeds)
-        print(PARTS[part](seeds), flush=True)  # noqa: T201
+        for lines in PARTS[part](seeds):
+            print(lines, flush=True)  # noqa: T201
 
 
-def _gains(seeds: range) -> str:
+def _gains(seeds: range) -> Iterator[str]:
     budgets = ("400calls", "1000calls", "2478calls")
     runs = gains.run_all(
         list(LANDSCAPES), (2,), seeds, budgets, ("outcomes", "tpe"), processes=_processes()
     )
-    return gains.report(runs)
+    yield gains.report(runs)
 
 
-def _predictors(seeds: range) -> str:
+def _predictors(seeds: range) -> Iterator[str]:
     runs = gains.run_all(
         ("additive", "interacting"),
         (1, 4),
@@ -42,28 +43,29 @@ def _predictors(seeds: range) -> str:
         ("outcomes",),
         processes=_processes(),
     )
-    return gains.report(runs)
+    yield gains.report(runs)
 
 
-def _latency(seeds: range) -> str:
-    return latency.measure((1, 4, 16, 64), ("400calls", "2478calls"), seeds[:1])
+def _latency(seeds: range) -> Iterator[str]:
+    yield latency.measure((1, 4, 16, 64), ("400calls", "2478calls"), seeds[:1])
 
 
-def _scoring(seeds: range) -> str:
-    return scoring.overhead((500, 2_000, 20_000)) + "\n" + scoring.memory()
+def _scoring(seeds: range) -> Iterator[str]:
+    yield scoring.overhead((500, 2_000, 20_000))
+    yield scoring.memory()
 
 
-def _embedded(seeds: range) -> str:
+def _embedded(seeds: range) -> Iterator[str]:
     from benchmarks import embedded
 
-    return embedded.measure(seeds[0])
+    yield from embedded.measure(seeds[0])
 
 
 def _processes() -> int:
     return os.cpu_count() or 1
 
 
-PARTS: dict[str, Callable[[range], str]] = {
+PARTS: dict[str, Callable[[range], Iterator[str]]] = {
     "gains": _gains,
     "predictors": _predictors,
     "latency": _latency,

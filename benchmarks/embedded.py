@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,17 @@ from pytest_mipro.scoring import Scorer, means_over
 EXAMPLE = Path(__file__).resolve().parent.parent / "example_project"
 
 
-def measure(seed: int = 0) -> str:
-    """A table: calls, and the score on 100 held-out tickets before and after."""
+def measure(seed: int = 0) -> Iterator[str]:
+    """The lines of a table, as they come: calls, and the score on held-out tickets before and
+    after."""
     sys.path.insert(0, str(EXAMPLE))
     from triage.data import load_split
     from triage.metric import exact_route, exact_team
     from triage.program import Route, Triage
 
     train, val, test = (load_split(name) for name in ("train", "val", "test"))
-    lines = [
-        f"\nembedded LM, {len(test)} held-out tickets, seed {seed}",
-        f"  {'':34s}{'calls':>7s}{'before':>8s}{'after':>8s}{'gain':>8s}{'of peer':>9s}",
-    ]
+    yield f"\nembedded LM, {len(test)} held-out tickets, seed {seed}"
+    yield f"  {'':34s}{'calls':>7s}{'before':>8s}{'after':>8s}{'gain':>8s}{'of peer':>9s}"
     lm = embedded_lm()
     for program, metric in ((Triage(), exact_team), (Route(), exact_route)):
         with quiet(), dspy.context(lm=lm, adapter=PlainAdapter()):
@@ -41,12 +40,11 @@ def measure(seed: int = 0) -> str:
             ("dspy.MIPROv2 light", "ours"), (peer_calls, calls), gains, strict=True
         ):
             of_peer = f"{gain / gains[0]:9.2f}" if gains[0] > 0 else "        -"
-            lines.append(
+            yield (
                 f"  {name + ', ' + who:34s}{made:7d}{before:8.2f}{before + gain:8.2f}"
                 f"{100 * gain:+8.1f}{of_peer}"
             )
     lm.engine.close()
-    return "\n".join(lines)
 
 
 class _Counting:
