@@ -11,8 +11,9 @@ import dspy
 
 from benchmarks.gains import quiet
 from pytest_mipro import MIPRO, PlainAdapter, embedded_lm
+from pytest_mipro.outcome import means_over
 from pytest_mipro.prompts import prompts_of
-from pytest_mipro.scoring import Scorer, means_over
+from pytest_mipro.scoring import Scorer
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "example_project"
 

@@ -40,12 +40,15 @@ class Usage:
         prompt_tokens, completion_tokens: totals as the LMs report them; 0 where they do not.
         reused: how many of the calls were answered from an earlier, perhaps interrupted run, or
             from DSPy's own cache, and so not made.
+        cost: US dollars as DSPy estimates them, of the calls that were made now; None where it
+            knows no price.
     """
 
     calls: Mapping[str, int] = field(default_factory=dict)
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reused: int = 0
+    cost: float | None = None
 
     @property
     def total_calls(self) -> int:
@@ -61,6 +64,7 @@ class UsageMeter:
         self._calls: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
         self._reused = 0
+        self._cost: float | None = None
 
     @property
     def usage(self) -> Usage:
@@ -71,6 +75,7 @@ class UsageMeter:
                 self._tokens["prompt_tokens"],
                 self._tokens["completion_tokens"],
                 self._reused,
+                self._cost,
             )
 
     def tracker(self, kind: str) -> Any:
@@ -88,6 +93,11 @@ class UsageMeter:
             self._calls[kind] += 1
             self._reused += 1
         self.add_tokens(usage)
+
+    def add_cost(self, usd: float) -> None:
+        """Count what a call cost."""
+        with self._lock:
+            self._cost = (self._cost or 0.0) + usd
 
     def add_tokens(self, usage: Mapping[str, Any]) -> None:
         """Count the tokens of one response."""
@@ -111,3 +121,6 @@ class _Tracker:
     def add_usage(self, lm: str, usage_entry: Mapping[str, Any]) -> None:
         self._meter.add_call(self._kind)
         self._meter.add_tokens(usage_entry)
+
+    def add_cost(self, usd: float) -> None:
+        self._meter.add_cost(usd)

@@ -196,13 +196,13 @@ class _Slots:
         return slot
 
 
-def embedded_lm(engine: EmbeddedEngine | None = None, **settings: Any) -> Any:
+def embedded_lm(engine: Any = None, **settings: Any) -> Any:
     """Return a ``dspy.LM`` that runs on the embedded model, at temperature 0 by default.
 
     DSPy's response cache is off by default: the model is local, free and deterministic.
 
     Args:
-        engine: an engine to share; a new one is made without it.
+        engine: an ``EmbeddedEngine`` to share; a new one is made without it.
         settings: what else ``dspy.LM`` takes, such as ``temperature`` or ``max_tokens``.
     """
     import dspy

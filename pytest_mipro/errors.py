@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class MiproError(Exception):
@@ -30,6 +31,18 @@ class PromptFileError(MiproError, ValueError):
 
 class DependencyError(MiproError, ImportError):
     """An optional part is asked for and not installed."""
+
+
+class NotRecorded(MiproError):
+    """A request that is not in the recording which is replayed.
+
+    Args:
+        request: in canonical form.
+    """
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        super().__init__("the recording has no answer to this request")
+        self.request = request
 
 
 class CannotJudge(MiproError):

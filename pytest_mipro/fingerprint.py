@@ -1,16 +1,20 @@
-"""What a prompt file is valid for, as short hashes that survive reformatting."""
+"""What a prompt file is valid for: readable where short, else hashes that survive reformatting."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import inspect
 import json
-import textwrap
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pytest_mipro import source
 from pytest_mipro.prompts import plain_value
+from pytest_mipro.source import qualified_name
+
+# A quoted word that reads the same without its quotes, unlike '1' or 'None'.
+_WORD = re.compile(r"'(?!(?:True|False|None)')([A-Za-z][\w -]*)'")
 
 
 def example_id(example: Any) -> str:
@@ -24,64 +28,64 @@ def dataset(splits: Mapping[str, Sequence[Any]]) -> dict[str, str]:
 
 
 def signature(signature: Any) -> str:
-    """Fingerprint of a signature's fields: names, types, descriptions and order.
+    """A signature's fields as a reader knows them, such as ``text: str -> label: str``.
 
-    The instruction is not part of it: that is what optimising changes.
+    Names, types, order, and descriptions other than DSPy's own. The instruction is not part of
+    it: that is what optimising changes.
     """
-    return _short(
-        {
-            kind: [
-                [name, str(field.annotation), (field.json_schema_extra or {}).get("desc", "")]
-                for name, field in fields.items()
-            ]
-            for kind, fields in (
-                ("inputs", signature.input_fields),
-                ("outputs", signature.output_fields),
-            )
-        }
+    sides = (signature.input_fields, signature.output_fields)
+    return " -> ".join(
+        ", ".join(_field(name, field) for name, field in fields.items()) for fields in sides
     )
 
 
 def program(program: Any) -> str:
-    """Fingerprint of a program's code and of the kinds of its predictors."""
+    """Fingerprint of a program's code, its modules' included, and of its predictors' kinds."""
     kinds = [[name, type(p).__qualname__] for name, p in program.named_predictors()]
-    return _short([code(type(program)), kinds])
-
-
-def code(thing: Any) -> str:
-    """Return the code of a class or function without comments, docstrings and layout.
-
-    Falls back to the qualified name where there is no source, as for a built-in.
-    """
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    except (OSError, TypeError, SyntaxError):
-        return qualified_name(thing)
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            _drop_docstring(node)
-    return ast.unparse(tree)
+    return _short([[source.normalized(kind) for kind in own_classes(program)], kinds])
 
 
 def metric(metric: Any) -> str:
     """Fingerprint of a metric's code."""
-    return _short(code(metric if inspect.isroutine(metric) else type(metric)))
+    return _short(source.normalized(metric_code(metric), called_by_position=True))
 
 
-def qualified_name(thing: Any) -> str:
-    """Return ``module:name`` of a class, a function, or the class of anything else."""
-    named = thing if hasattr(thing, "__qualname__") else type(thing)
-    return f"{named.__module__}:{named.__qualname__}"
+def own_classes(program: Any) -> list[type]:
+    """The classes of a program and of the modules in it, without those that are DSPy's."""
+    kinds = dict.fromkeys(type(module) for _, module in program.named_sub_modules())
+    return [kind for kind in kinds if kind.__module__.split(".")[0] != "dspy"]
 
 
-def _drop_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
-    first = node.body[0]
-    if (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    ):
-        node.body = node.body[1:] or [ast.Pass()]
+def metric_code(metric: Any) -> Any:
+    """What holds a metric's code: the function, or the class of a callable object."""
+    return metric if inspect.isroutine(metric) else type(metric)
+
+
+def sources(program: Any, metric: Any) -> dict[str, list[str]]:
+    """The readable code of a program and its metric, by line."""
+    classes = "\n".join(map(source.readable, own_classes(program)))
+    return {
+        "program": classes.splitlines(),
+        "metric": source.readable(metric_code(metric)).splitlines(),
+    }
+
+
+def _field(name: str, field: Any) -> str:
+    description = (field.json_schema_extra or {}).get("desc", "")
+    shown = "" if description in ("", f"${{{name}}}") else f" ({description})"
+    return f"{name}: {_type_name(field.annotation)}{shown}"
+
+
+def _type_name(annotation: Any) -> str:
+    if not isinstance(annotation, type) or hasattr(annotation, "__args__"):
+        return _WORD.sub(r"\1", str(annotation).replace("typing.", ""))
+    schema = getattr(annotation, "model_json_schema", None)
+    members = getattr(annotation, "__members__", None)
+    if schema is not None:
+        return f"{annotation.__qualname__}#{_short(schema())[:6]}"
+    if members is not None:
+        return f"{annotation.__qualname__}[{', '.join(members)}]"
+    return annotation.__qualname__
 
 
 def _plain(value: Any) -> Any:
@@ -94,3 +98,16 @@ def _plain(value: Any) -> Any:
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+__all__ = [
+    "dataset",
+    "example_id",
+    "metric",
+    "metric_code",
+    "own_classes",
+    "program",
+    "qualified_name",
+    "signature",
+    "sources",
+]

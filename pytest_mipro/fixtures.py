@@ -14,8 +14,13 @@ from pytest_mipro.session import SESSION, MiproSession, located, outcome_of
 
 if TYPE_CHECKING:
     from pytest_mipro.budget import Usage
+    from pytest_mipro.decision import Scored
     from pytest_mipro.gate import GateResult
-    from pytest_mipro.progress import Progress
+    from pytest_mipro.progress import Progress, Reporter
+    from pytest_mipro.promptfile import PromptFile
+    from pytest_mipro.scoring import Scorer
+    from pytest_mipro.settings import Settings
+    from pytest_mipro.task import PromptTask
 
 
 class Gate:
@@ -85,69 +90,124 @@ class Gate:
         testset: Any,
         overrides: Mapping[str, Any],
     ) -> GateResult:
-        from pytest_mipro import models, promptfile
-        from pytest_mipro.gate import judge
-        from pytest_mipro.progress import Reporter
-        from pytest_mipro.scoring import Scorer
         from pytest_mipro.task import make_task
 
-        settings = self._session.settings(self._item, call=overrides)
+        session = self._session
+        settings = session.settings(self._item, call=overrides)
         name, path = located(self._item, settings)
-        self._session.claim(path, self._item, name)
-        optimizing = self._session.optimizing
-        file = None if optimizing else _read(path)
+        session.claim(path, self._item, name)
+        file = None if settings.optimize else _read(path)
         task = make_task(
             program, metric, trainset, valset, testset, seed=_split_seed(file, settings.seed)
         )
-        if file is None and not optimizing:
-            return self._session.add(self._item, _missing(name, path, settings.threshold))
+        if file is None and not settings.optimize:
+            return session.add(self._item, _missing(name, path, settings.threshold))
         if self._lm is None:
             raise TaskError(
                 "no LM is set: configure one with dspy.configure(lm=...), set ini mipro_lm "
                 "('embedded', or a model name such as openai/gpt-4o-mini), or define the "
                 "fixture mipro_lm"
             )
-        adapter = models.adapter_for(self._lm, settings.adapter)
+        return session.add(self._item, self._run(task, file, settings, name, path))
+
+    def _run(
+        self, task: PromptTask, file: PromptFile | None, settings: Settings, name: str, path: Path
+    ) -> GateResult:
+        """Optimise if asked to, give the verdict, and write what is to be written."""
+        from pytest_mipro import models, recording, scoresfile
+        from pytest_mipro.gate import judge
+        from pytest_mipro.progress import Reporter
+        from pytest_mipro.scoring import Scorer
+
+        replayed = recording.read(path) if settings.replay else None
         with Scorer(
             task.program,
             task.metric,
             lm=self._lm,
-            adapter=adapter,
+            adapter=models.adapter_for(self._lm, settings.adapter),
             threads=settings.threads,
             metric_threshold=settings.metric_threshold,
-            store=self._session.store,
+            store=self._session.store_for(replayed),
+            slots=self._session.slots(settings.threads),
         ) as scorer:
             reporter = Reporter(self._listener(name), lambda: scorer.meter.usage.total_calls)
-            if optimizing:
-                from pytest_mipro.optimizers.fitting import fit
-
-                fitted = fit(
-                    task,
-                    settings,
-                    scorer,
-                    path,
-                    name=name,
-                    prompt_lm=self._prompt_lm,
-                    reporter=reporter,
-                )
-                file = promptfile.read(path)
+            notes: list[str] = []
+            if settings.optimize:
+                file = self._fit(task, settings, scorer, path, name, reporter, notes)
+            assert file is not None
             reporter.phase("gate", len(task.split.gate[1]))
-            result = judge(
+            result, scored = judge(
                 task,
                 file,
                 path,
                 settings,
                 scorer,
                 name=name,
-                optimized=optimizing,
+                recorded=None if settings.update_baseline else scoresfile.read(_scores(path)),
+                recording=replayed,
                 tick=reporter.tick,
             )
-            usage = scorer.meter.usage
-            notes = result.notes
-            if optimizing:
-                notes += (*_reused(usage), *((fitted.note,) if fitted.note else ()))
-            result = replace(result, usage=usage, seconds=reporter.seconds, notes=notes)
-        return self._session.add(self._item, result)
+            notes += self._written(task, file, path, scorer, settings, result, scored)
+            return replace(
+                result,
+                usage=scorer.meter.usage,
+                seconds=reporter.seconds,
+                notes=(*result.notes, *notes),
+                optimized=settings.optimize,
+            )
+
+    def _fit(
+        self,
+        task: PromptTask,
+        settings: Settings,
+        scorer: Scorer,
+        path: Path,
+        name: str,
+        reporter: Reporter,
+        notes: list[str],
+    ) -> PromptFile:
+        from pytest_mipro.optimizers.fitting import fit
+
+        fitted = fit(
+            task,
+            settings,
+            scorer,
+            path,
+            name=name,
+            prompt_lm=self._prompt_lm,
+            reporter=reporter,
+        )
+        notes += [*_reused(scorer.meter.usage), *([fitted.note] if fitted.note else [])]
+        return fitted.file
+
+    def _written(
+        self,
+        task: PromptTask,
+        file: PromptFile,
+        path: Path,
+        scorer: Scorer,
+        settings: Settings,
+        result: GateResult,
+        scored: Scored | None,
+    ) -> list[str]:
+        """Write the baseline and the recording if asked to; say what was written, or why not."""
+        from pytest_mipro import baseline, recording
+
+        notes = []
+        if settings.update_baseline:
+            if result.passed and scored is not None and scored.complete:
+                baseline.update(task, file, path, scored, scorer)
+                notes.append(f"the recorded scores are today's: {result.score:.3f}")
+            else:
+                notes.append("nothing was recorded, as the verdict is not pass on all examples")
+        if settings.record and scored is not None:
+            if scored.complete:
+                requests = self._session.requests or {}
+                written = recording.write(path, scorer.store, requests, scored.outcomes)
+                notes.append(f"recorded in {written.name}; replay it with --mipro-replay")
+            else:
+                notes.append("nothing was recorded, as the LM could not be asked for all examples")
+        return notes
 
     def _listener(self, name: str) -> Any:
         def show(now: Progress) -> None:
@@ -241,7 +301,9 @@ def _lm(request: pytest.FixtureRequest, setting: str) -> Iterator[Any]:
         yield None
         return
     try:
-        lm = models.make_lm(name, api_base=ini.get("lm_api_base") or "")
+        lm = models.make_lm(
+            name, api_base=ini.get("lm_api_base") or "", offline=session.general.replay
+        )
     except (MiproError, SettingsError) as error:
         pytest.fail(str(error), pytrace=False)
     yield lm
@@ -274,6 +336,12 @@ def _read(path: Path) -> Any:
         return promptfile.read(path)
     except FileNotFoundError:
         return None
+
+
+def _scores(path: Path) -> Path:
+    from pytest_mipro import scoresfile
+
+    return scoresfile.path_beside(path)
 
 
 def _split_seed(file: Any, seed: int) -> int:

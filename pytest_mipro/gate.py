@@ -6,31 +6,31 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pytest_mipro import fingerprint, models, promptfile
+from pytest_mipro import evidence, fingerprint, models, scoresfile, staleness
 from pytest_mipro.budget import Usage
+from pytest_mipro.decision import (
+    Comparison,
+    Recorded,
+    Scored,
+    Stopped,
+    Verdict,
+    compare,
+    verdict_of,
+)
+from pytest_mipro.evidence import Failure
+from pytest_mipro.outcome import Outcome, unreachable
 from pytest_mipro.promptfile import PromptFile
-from pytest_mipro.prompts import labeled_demos, plain_value, with_prompts
-from pytest_mipro.scoring import Outcome, Scorer, unreachable
+from pytest_mipro.prompts import with_prompts
+from pytest_mipro.recording import Recording
+from pytest_mipro.scoresfile import ScoresFile
+from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
 from pytest_mipro.statistics import interval
 from pytest_mipro.task import PromptTask, leakage
-
-Verdict = Literal["pass", "below threshold", "stale", "missing", "cannot judge"]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An example that scored worst: what was asked, what was expected, what came."""
-
-    example: str
-    inputs: str
-    expected: str
-    got: str
-    score: float
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,14 @@ class GateResult:
         score, interval: mean over the gate's split and its 95 % interval; None when not scored.
         baseline_score: of the uncompiled program when the prompts were optimised.
         threshold: what the score had to reach.
+        comparison: with the recorded scores; None where there are none.
         split, n: which examples were scored, and how many.
-        scores: one per example, in the order of the split; None where the LM failed.
+        skipped: how many more there are, which ``--mipro-fast`` did not need.
+        scores: one per example, in the order of the split, the mean of its repeats; None where
+            the LM failed.
         usage, seconds: what it took.
         notes: what a reader should know beside the verdict: leakage, another LM, and the like.
-        stale: what no longer fits, one line each.
+        stale: what no longer fits, from what to what and what to do, an entry each.
         errors: how many examples scored 0 for an error, by kind and cause.
         failures: the worst examples.
         causes: of a gate that cannot judge, counted.
@@ -66,8 +69,10 @@ class GateResult:
     interval: tuple[float, float] | None = None
     baseline_score: float | None = None
     threshold: float | None = None
+    comparison: Comparison | None = None
     split: str = ""
     n: int = 0
+    skipped: int = 0
     scores: tuple[float | None, ...] = ()
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
@@ -83,204 +88,177 @@ class GateResult:
         """Whether the verdict is ``pass``."""
         return self.verdict == "pass"
 
+    @property
+    def recorded_score(self) -> float | None:
+        """Mean of the recorded scores of the examples that were compared."""
+        return self.comparison.recorded_score if self.comparison else None
+
 
 def judge(
     task: PromptTask,
-    file: PromptFile | None,
+    file: PromptFile,
     path: Path,
     settings: Settings,
     scorer: Scorer,
     *,
     name: str,
-    optimized: bool = False,
+    recorded: ScoresFile | None = None,
+    recording: Recording | None = None,
     tick: Callable[[], None] | None = None,
-) -> GateResult:
+) -> tuple[GateResult, Scored | None]:
     """Apply the prompt file and give the verdict.
 
-    Nothing is asked of the LM when the file is missing, or stale under ``stale=fail``.
+    Nothing is asked of the LM when the file is stale under ``stale=fail``. Under
+    ``update_baseline`` what changed is accepted, as long as the prompts can be applied.
 
     Args:
         task: program, metric and data.
-        file: the prompt file, or None when there is none.
-        path: where it is, or should be.
+        file: the prompt file.
+        path: where it is.
         settings: of the test.
         scorer: runs the program.
         name: of the prompt file.
-        optimized: whether the file was made in this run.
+        recorded: the scores file beside it, if there is one.
+        recording: what the scorer answers from, when a recording is replayed.
         tick: called while waiting.
+
+    Returns:
+        The result, and what it rests on unless nothing was scored.
 
     Raises:
         MetricError: the metric raised or did not return a score.
     """
     began = time.monotonic()
-    result: dict[str, Any] = {"name": name, "prompt_file": path, "optimized": optimized}
-    result["threshold"] = settings.threshold
-    if file is None:
-        return GateResult(verdict="missing", **result)
-    stale = staleness(task, file, scorer)
+    accepting = settings.update_baseline
+    result: dict[str, Any] = {"name": name, "prompt_file": path, "threshold": settings.threshold}
+    stale = staleness.changes(task, file, recorded, adapter=models.adapter_name(scorer.adapter))
+    if accepting:
+        stale = [change for change in stale if change.structural]
     if file.scores and file.scores.baseline:
         result["baseline_score"] = file.scores.baseline.mean
-    if stale and settings.stale == "fail":
-        return GateResult(verdict="stale", stale=tuple(stale), **result)
+    if stale and (accepting or settings.stale == "fail"):
+        return GateResult(verdict="stale", stale=tuple(map(str, stale)), **result), None
     split, examples = task.split.gate
-    outcomes = scorer.score(file.prompts(), examples, kind="gate", tick=tick)
-    notes = [*leakage(task.split), *transfer(file, scorer)]
+    known, notes = (None, []) if accepting else _comparable(task, recorded, split)
+    stopped = _run(file, examples, settings, scorer, known, tick)
+    scored, verdict = stopped.scored, stopped.verdict
+    anew = recording and staleness.asked_anew(recording, scored.outcomes)
+    if anew:
+        stale.append(anew)
+        verdict = "stale" if settings.stale == "fail" else verdict
+    notes = [*leakage(task.split), *notes, *_saved(stopped)]
+    if not accepting:
+        notes += staleness.transfer(file, lm_of(scorer))
     if stale and settings.stale == "warn":
-        notes += [f"stale: {line}" for line in stale]
-    return GateResult(
-        verdict=verdict_of(outcomes, settings.threshold),
+        notes += [f"stale: {change}" for change in stale]
+    given = GateResult(
+        verdict=verdict,
         program=with_prompts(task.program, file.prompts()),
         split=split,
-        n=len(examples),
-        stale=tuple(stale),
+        n=len(scored.examples),
+        skipped=stopped.skipped,
+        stale=tuple(map(str, stale)),
         notes=tuple(notes),
         usage=scorer.meter.usage,
         seconds=time.monotonic() - began,
-        **_facts(outcomes, examples),
+        **_facts(scored, settings, stopped.recorded),
         **result,
     )
+    return given, scored
 
 
-def verdict_of(outcomes: Sequence[Outcome], threshold: float | None) -> Verdict:
-    """The verdict on scored outcomes.
-
-    Where the LM could not be asked for some examples, the verdict stands only if no scores of
-    theirs, 0 to 1, could change it.
-    """
-    missing = sum(outcome.score is None for outcome in outcomes)
-    total = math.fsum(outcome.score or 0.0 for outcome in outcomes)
-    if missing == len(outcomes):
-        return "cannot judge"
-    if threshold is None:
-        return "cannot judge" if missing else "pass"
-    # Rounding in the last place must not fail a score that equals its threshold.
-    least = threshold * len(outcomes) - 1e-9
-    if total >= least:
-        return "pass"
-    return "below threshold" if total + missing < least else "cannot judge"
-
-
-def staleness(task: PromptTask, file: PromptFile, scorer: Scorer) -> list[str]:
-    """Say, one line each, what differs between now and what the prompts were fitted with."""
-    lines = promptfile.unfit(task.program, file) or mislabeled(task, file)
-    then = file.fingerprints
-    now = promptfile.fingerprints_of(task.program, task.metric, task.split.parts())
-    if then is None:
-        return lines
-    for name, print_now in now.predictors.items():
-        recorded = then.predictors.get(name)
-        if recorded not in (None, print_now) and not any(f"{name!r}" in line for line in lines):
-            lines.append(
-                f"predictor {name!r}: a field of its signature was added, removed, renamed or "
-                "described differently"
-            )
-    if then.program not in (None, now.program) and not lines:
-        lines.append(f"the code of the program {file.program} changed")
-    if then.metric not in (None, now.metric):
-        lines.append(f"the code of the metric {_metric_name(file)} changed")
-    for split, recorded in then.dataset.items():
-        if now.dataset.get(split) != recorded:
-            lines.append(f"the examples of the {split}set changed")
-    recorded_adapter = file.fitted_with.get("adapter")
-    adapter = models.adapter_name(scorer.adapter)
-    if recorded_adapter not in (None, adapter):
-        lines.append(f"the adapter was {recorded_adapter}, now it is {adapter}")
-    return lines
-
-
-def mislabeled(task: PromptTask, file: PromptFile) -> list[str]:
-    """Say, one line each, which labeled demos contradict the training example that they are."""
-    lines = []
-    for name, predictor in task.program.named_predictors():
-        labels = {
-            _brief(demo.inputs, whole=True): demo.outputs
-            for demo in labeled_demos(predictor.signature, task.split.train)
-        }
-        for position, demo in enumerate(file.predictors[name].demos, start=1):
-            known = labels.get(_brief(demo.inputs, whole=True))
-            if demo.origin != "labeled" or known is None:
-                continue
-            lines += [
-                f"predictor {name!r}: labeled demo {position} says {field}={value!r}, the "
-                f"trainset says {known[field]!r} ({_brief(demo.inputs)})"
-                for field, value in demo.outputs.items()
-                if field in known and str(plain_value(known[field])) != str(value)
-            ]
-    return lines
-
-
-def transfer(file: PromptFile, scorer: Scorer) -> list[str]:
-    """Say whether the LM is another one than the prompts were fitted with; the score decides."""
-    recorded = file.fitted_with.get("lm")
-    current = models.described(_lm(scorer))["lm"]
-    if recorded in (None, current):
-        return []
-    return [f"the prompts were fitted with {recorded}, now the LM is {current}"]
-
-
-def _facts(outcomes: Sequence[Outcome], examples: Sequence[Any]) -> dict[str, Any]:
-    scores = [outcome.score for outcome in outcomes if outcome.score is not None]
-    errors = Counter(
-        f"{outcome.kind.replace('_', ' ')}: {outcome.cause}"
-        for outcome in outcomes
-        if outcome.kind not in ("scored", "unreachable")
-    )
-    facts: dict[str, Any] = {
-        "scores": tuple(outcome.score for outcome in outcomes),
-        "errors": dict(errors.most_common()),
-        "failures": _worst(outcomes, examples),
-    }
-    if scores:
-        facts |= {"score": math.fsum(scores) / len(scores), "interval": interval(scores)}
-    if len(scores) < len(outcomes):
-        facts["causes"] = unreachable(outcomes).causes
-    return facts
-
-
-def _worst(outcomes: Sequence[Outcome], examples: Sequence[Any]) -> tuple[Failure, ...]:
-    pairs = [
-        (outcome.score, position)
-        for position, outcome in enumerate(outcomes)
-        if outcome.score is not None and outcome.score < 1.0
-    ]
-    failures = []
-    for score, position in sorted(pairs)[:10]:
-        example, outcome = examples[position], outcomes[position]
-        got = outcome.cause or _fields(outcome.prediction, example)
-        failures.append(
-            Failure(
-                example=fingerprint.example_id(example)[:8],
-                inputs=_brief(dict(example.inputs().items())),
-                expected=_brief(dict(example.labels().items())),
-                got=got,
-                score=score,
-            )
-        )
-    return tuple(failures)
-
-
-def _fields(prediction: Any, example: Any) -> str:
-    if not hasattr(prediction, "items"):
-        return repr(prediction)[:100]
-    values = dict(prediction.items())
-    labels = example.labels().keys()
-    return _brief({name: values[name] for name in values if name in labels} or values)
-
-
-def _brief(values: Mapping[str, Any], *, whole: bool = False) -> str:
-    parts = []
-    for name, value in values.items():
-        text = " ".join(str(value).split())
-        parts.append(f"{name}={text if whole or len(text) <= 70 else text[:67] + '...'}")
-    return ", ".join(parts)
-
-
-def _metric_name(file: PromptFile) -> str:
-    entry = file.scores and (file.scores.compiled or file.scores.baseline)
-    return entry.metric if entry else ""
-
-
-def _lm(scorer: Scorer) -> Any:
+def lm_of(scorer: Scorer) -> Any:
+    """The task LM of a scorer."""
     import dspy
 
     return scorer.lm or dspy.settings.lm
+
+
+def _run(
+    file: PromptFile,
+    examples: Sequence[Any],
+    settings: Settings,
+    scorer: Scorer,
+    recorded: Recorded | None,
+    tick: Callable[[], None] | None,
+) -> Stopped:
+    """Score the examples: all, or under ``fast`` as many as the verdict needs."""
+    prompts = file.prompts()
+
+    def score(some: Sequence[Any]) -> list[list[Outcome]]:
+        return [
+            scorer.score(prompts, some, kind="gate", tick=tick, repeat=repeat)
+            for repeat in range(settings.repeats)
+        ]
+
+    if settings.fast:
+        from pytest_mipro import fast
+
+        return fast.run(score, examples, settings, recorded)
+    scored = Scored(examples, score(examples))
+    return Stopped(scored, recorded, verdict_of(scored, settings, recorded))
+
+
+def _saved(stopped: Stopped) -> list[str]:
+    if not stopped.skipped:
+        return []
+    total = stopped.skipped + len(stopped.scored.examples)
+    certain = (
+        "the rest cannot change the verdict"
+        if stopped.probability == 1.0
+        else f"all would give the same verdict with probability {stopped.probability:.3f}"
+    )
+    return [
+        f"fast: scored {total - stopped.skipped} of {total} examples, "
+        f"{stopped.skipped / total:.0%} of the calls saved; {certain}"
+    ]
+
+
+def _comparable(
+    task: PromptTask, recorded: ScoresFile | None, split: str
+) -> tuple[Recorded | None, list[str]]:
+    """The recorded score of each example of the gate's split, and what a reader should know."""
+    if recorded is None:
+        return None, [
+            "no scores are recorded beside the prompt file, so only the threshold was checked; "
+            "--mipro-update-baseline records today's"
+        ]
+    reason = ""
+    if recorded.metric != fingerprint.metric(task.metric):
+        reason = "they are of another metric"
+    elif recorded.split != split:
+        reason = f"they are of the {recorded.split}set, the gate scores the {split}set"
+    if reason:
+        return None, [f"the recorded scores were not compared: {reason}"]
+    found = [recorded.scores.get(name) for name in scoresfile.names_of(task.split.gate[1])]
+    known = sum(score is not None for score in found)
+    if not known:
+        return None, ["the recorded scores were not compared: they are of other examples"]
+    if known < len(found):
+        told = f"only {known} of {len(found)} examples have a recorded score to compare with"
+        return found, [told]
+    return found, []
+
+
+def _facts(scored: Scored, settings: Settings, recorded: Recorded | None) -> dict[str, Any]:
+    scores, answers = scored.scores(), scored.answers()
+    known = [score for score in scores if score is not None]
+    errors = Counter(
+        f"{outcome.kind.replace('_', ' ')}: {outcome.cause}"
+        for outcome in scored.outcomes
+        if outcome.kind not in ("scored", "unreachable")
+    )
+    facts: dict[str, Any] = {
+        "scores": tuple(scores),
+        "errors": dict(errors.most_common()),
+        "failures": evidence.worst(scores, answers, scored.examples),
+    }
+    if known:
+        facts |= {"score": math.fsum(known) / len(known), "interval": interval(known)}
+    comparison = compare(scores, settings, recorded)
+    if comparison is not None and recorded is not None:
+        fallen = evidence.flips(recorded, scores, answers, scored.examples)
+        facts["comparison"] = replace(comparison, flips=fallen)
+    if not scored.complete:
+        facts["causes"] = unreachable(scored.outcomes).causes
+    return facts

@@ -9,7 +9,15 @@ from pytest_mipro.errors import SettingsError
 EMBEDDED = "embedded"
 
 
-def make_lm(name: str, *, api_base: str = "") -> Any:
+class NeverAsked:
+    """The engine of an LM whose answers all come from a recording."""
+
+    def complete(self, request: Any) -> Any:
+        """Refuse."""
+        raise RuntimeError("an LM was asked during a replay")
+
+
+def make_lm(name: str, *, api_base: str = "", offline: bool = False) -> Any:
     """Make the LM that an ini value names.
 
     Args:
@@ -17,6 +25,7 @@ def make_lm(name: str, *, api_base: str = "") -> Any:
         api_base: URL of an OpenAI-compatible server, for a name that is not ``embedded``.
             Its key comes from the environment, as for any ``dspy.LM``; a local server that
             wants none gets a placeholder.
+        offline: whether it is never asked, so that what it takes need not be installed.
 
     Raises:
         DependencyError: the embedded LM is not installed.
@@ -29,7 +38,7 @@ def make_lm(name: str, *, api_base: str = "") -> Any:
     if name == EMBEDDED:
         from pytest_mipro.embedded import embedded_lm
 
-        return embedded_lm()
+        return embedded_lm(NeverAsked() if offline else None)
     server: dict[str, Any] = {"api_base": api_base} if api_base else {}
     if api_base and not os.environ.get("OPENAI_API_KEY"):
         server["api_key"] = "none"

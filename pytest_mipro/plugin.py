@@ -18,7 +18,7 @@ from pytest_mipro.fixtures import (
     mipro_result,
 )
 from pytest_mipro.session import PENDING, ROWS, SESSION, MiproSession, marker_settings
-from pytest_mipro.settings import check, with_rules
+from pytest_mipro.settings import check, refuse_conflicts, resolve, with_rules
 
 __all__ = [
     "mipro",
@@ -39,28 +39,21 @@ _MARKER = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare an option and an ini entry for every setting that has one."""
     group = parser.getgroup("mipro", "prompt regression and optimisation")
-    group.addoption(
-        "--mipro-optimize",
-        action="store_true",
-        help="optimise the prompts of the selected mipro tests, write prompt files, then gate",
-    )
-    group.addoption(
-        "--mipro-fresh",
-        action="store_true",
-        help="with --mipro-optimize: ask the LM anew, and forget what an interrupted run paid for",
-    )
     for field, rule in with_rules():
         name = f"mipro_{field.name}"
-        if rule.cli:
+        option = f"--{name.replace('_', '-')}"
+        if rule.cli and rule.kind is bool:
+            group.addoption(option, dest=name, action="store_true", default=None, help=rule.help)
+        elif rule.cli:
             group.addoption(
-                f"--{name.replace('_', '-')}",
+                option,
                 dest=name,
                 metavar="{" + ",".join(rule.choices) + "}" if rule.choices else rule.metavar,
                 default=None,
                 help=f"{rule.help} (default: ini {name}, else {field.default})",
             )
         if rule.ini:
-            kinds = {int: "int", float: "float"}
+            kinds = {int: "int", float: "float", bool: "bool"}
             parser.addini(name, rule.help, type=kinds.get(rule.kind, "string"), default=None)  # type: ignore[arg-type]
 
 
@@ -83,6 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
                     value or None if value == "" else value,
                     source=f"the ini file ({name})",
                 )
+        refuse_conflicts(resolve(command_line=command_line, ini=ini))
     except SettingsError as error:
         raise pytest.UsageError(f"mipro: {error}") from None
     config.stash[SESSION] = MiproSession(config, command_line, ini)
@@ -91,7 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Forget what earlier runs paid for, if asked to; once, and not in every xdist worker."""
     config = session.config
-    if config.getoption("--mipro-fresh") and not hasattr(config, "workerinput"):
+    if config.stash[SESSION].general.fresh and not hasattr(config, "workerinput"):
         config.stash[SESSION].forget()
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 import warnings
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from pytest_mipro import atomic
 from pytest_mipro.errors import PromptFileError
 from pytest_mipro.prompts import (
     Demo,
@@ -177,36 +176,8 @@ def write(path: str | Path, file: PromptFile) -> bool:
         _without_seconds(text)
     ):
         return False
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
-        Path(temporary).replace(path)
-    except BaseException as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _unwritable(path, error) from error
-        raise
+    atomic.write(path, text.encode("utf-8"))
     return True
-
-
-def check_writable(path: str | Path) -> None:
-    """Raise a PromptFileError unless ``path`` could be written; called before money is spent."""
-    path = Path(path)
-    folder = path.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    try:
-        with tempfile.NamedTemporaryFile(prefix=".mipro-", dir=folder):
-            pass
-    except OSError as error:
-        raise _unwritable(path, error) from error
 
 
 def dump(file: PromptFile) -> str:
@@ -467,13 +438,6 @@ def _without_seconds(text: str) -> str:
     return re.sub(r"^( *seconds: ).*$", r"\1", text, flags=re.MULTILINE)
 
 
-def _unwritable(path: Path, error: OSError) -> PromptFileError:
-    return PromptFileError(
-        f"{path}: cannot be written: {error.strerror or error}; make the folder writable, or "
-        "name another with ini mipro_prompt_dir or @pytest.mark.mipro(prompt_file=...)"
-    )
-
-
 def _list(names: Any) -> str:
     return ", ".join(repr(name) for name in names) or "none"
 
@@ -486,7 +450,6 @@ __all__ = [
     "PromptFile",
     "ScoreEntry",
     "ScoresEntry",
-    "check_writable",
     "dump",
     "entries_of",
     "fingerprints_of",

@@ -13,9 +13,9 @@ import json
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pytest_mipro.errors import MiproError
+from pytest_mipro.errors import MiproError, NotRecorded
 
 # What says how to reach the LM, and not what is asked of it.
 CONNECTION = frozenset(
@@ -35,6 +35,7 @@ CONNECTION = frozenset(
         *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
     }
 )
+_ASKED = frozenset({"response_format", "tools", "functions", "tool_choice"})
 BUSY_SECONDS = 60.0  # how long to wait while another process writes
 
 
@@ -45,18 +46,29 @@ class Asking:
         reused: called with the token counts of a response that was not paid for now.
         slots: bounds the calls under way; held during a call, and not while waiting for an
             answer that another run asked for.
+        repeat: which evaluation of the same example this is; all but the first ask anew.
+        store: the store that answers.
+
+    Attributes:
+        keys: what was asked, as the store names it.
+        unrecorded: the first request that a recording had no answer to.
     """
 
-    __slots__ = ("_asked", "keys", "reused", "slots")
+    __slots__ = ("_asked", "keys", "repeat", "reused", "slots", "store", "unrecorded")
 
     def __init__(
         self,
         reused: Callable[[Mapping[str, Any]], None],
-        slots: AbstractContextManager[Any] | None = None,
+        slots: threading.Semaphore | None = None,
+        repeat: int = 0,
+        store: ResponseStore | None = None,
     ) -> None:
         self.reused = reused
-        self.slots = slots or nullcontext()
+        self.slots = slots
+        self.repeat = repeat
+        self.store = store
         self.keys: list[str] = []
+        self.unrecorded: Mapping[str, Any] | None = None
         self._asked: Counter[str] | None = None
 
     def number(self, key: str) -> int:
@@ -95,15 +107,27 @@ class ResponseStore:
     Args:
         path: of the file; its folder is made, and git is told to ignore it. None to remember
             for as long as the store lives.
+        answers: what is known from the start.
+        closed: whether what is not known is refused and not asked of the LM.
+        requests: filled with the requests that are met, by key.
 
     Raises:
         MiproError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        answers: Mapping[str, Answer] | None = None,
+        closed: bool = False,
+        requests: dict[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self._lock = threading.Lock()
-        self._answers: dict[str, Answer | Future[None]] = {}
+        self._answers: dict[str, Answer | Future[None]] = dict(answers or {})
         self._file = _File(path) if path is not None else None
+        self._closed = closed
+        self._requests = requests
 
     def around(self, lm: Any) -> Any:
         """A copy of ``lm`` that asks the store first; anything but a ``dspy.BaseLM`` as it is."""
@@ -118,18 +142,32 @@ class ResponseStore:
         copy._mipro_store = self
         return copy
 
-    def find(self, key: str) -> Answer | Future[None] | None:
+    def find(self, key: str, request: Mapping[str, Any]) -> Answer | Future[None] | None:
         """The answer to a request; or what to wait for before asking again, when it is under
         way; or None when it is the caller's to ask: then :meth:`keep` or :meth:`abandon` must
-        follow."""
+        follow.
+
+        Raises:
+            NotRecorded: the store is closed and does not know the answer.
+        """
         with self._lock:
+            if self._requests is not None:
+                self._requests[key] = request
             known = self._answers.get(key)
             if known is not None:
                 return known
+            if self._closed:
+                raise NotRecorded(request)
             stored = self._file.read(key) if self._file else None
             # Only the first use of what an earlier run paid for is counted.
             self._answers[key] = Future() if stored is None else replace(stored, earlier=False)
             return stored
+
+    def answer(self, key: str) -> Answer | None:
+        """What is known as the answer to a request, None while there is none."""
+        with self._lock:
+            known = self._answers.get(key)
+        return known if isinstance(known, Answer) else None
 
     def keep(self, key: str, answer: Answer) -> None:
         """File an answer, durably if the store has a file."""
@@ -186,10 +224,10 @@ class _File:
         if row is None:
             return None
         record = json.loads(row[0])
-        return Answer(_loaded(record["outputs"]), record["usage"], earlier=True)
+        return Answer(loaded(record["outputs"]), record["usage"], earlier=True)
 
     def write(self, key: str, answer: Answer) -> None:
-        record = _dumped(answer)
+        record = dumped(answer)
         if record is None:
             return
         with self._lock:
@@ -210,22 +248,35 @@ def _answering(kind: Any) -> Any:
         _mipro_store: ResponseStore
 
         def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-            key, store = _run_key(self, prompt, messages, kwargs), self._mipro_store
-            while isinstance(known := store.find(key), Future):
+            store, (key, request) = self._mipro_store, _run_key(self, prompt, messages, kwargs)
+            while isinstance(known := _found(store, key, request), Future):
                 known.result()
             if known is not None:
                 return _reused(known)
             with _slot(), _asked(store, key) as answered:
-                return answered(super().__call__(prompt, messages=messages, **kwargs))
+                anew = _past_the_cache(self)
+                return answered(super().__call__(prompt, messages=messages, **kwargs, **anew))
 
         async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-            key, store = _run_key(self, prompt, messages, kwargs), self._mipro_store
-            while isinstance(known := store.find(key), Future):
+            store, (key, request) = self._mipro_store, _run_key(self, prompt, messages, kwargs)
+            while isinstance(known := _found(store, key, request), Future):
                 await asyncio.wrap_future(known)
             if known is not None:
                 return _reused(known)
-            with _asked(store, key) as answered:
-                return answered(await super().acall(prompt, messages=messages, **kwargs))
+            async with _awaited_slot():
+                with _asked(store, key) as answered:
+                    anew = _past_the_cache(self)
+                    return answered(
+                        await super().acall(prompt, messages=messages, **kwargs, **anew)
+                    )
+
+        def update_history(self, entry: Any) -> None:
+            import dspy
+
+            tracker = dspy.settings.usage_tracker
+            if isinstance(tracker, _Tracker):
+                tracker.cost = entry.get("cost")
+            super().update_history(entry)
 
     Answering.__name__, Answering.__qualname__ = kind.__name__, kind.__qualname__
     Answering.__module__ = kind.__module__
@@ -243,39 +294,91 @@ def canonical(lm: Any, prompt: Any, messages: Any, kwargs: Mapping[str, Any]) ->
 
         return {
             **asked,
-            "request": request_to_dict(request),
+            "request": _lm15_without_connection(request_to_dict(request)),
             "rollout_id": kwargs.get("rollout_id"),
         }
     settings = {**lm.kwargs, **kwargs}
-    settings = {
-        name: value
-        for name, value in sorted(settings.items())
-        if name not in CONNECTION and value is not None
-    }
+    settings = _without_connection({k: v for k, v in sorted(settings.items()) if v is not None})
     shown = messages if messages is not None else [{"role": "user", "content": prompt}]
     return {**asked, "messages": shown, "settings": settings}
 
 
+def _lm15_without_connection(request: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(request.get("config"), dict):
+        return {**request, "config": _without_connection(request["config"])}
+    return request
+
+
+def _without_connection(settings: Any) -> Any:
+    """Settings, at any depth, without what says how to reach the LM.
+
+    Schemas and tools are left as they are: a field named ``user`` is part of what is asked.
+    """
+    if isinstance(settings, dict):
+        return {
+            name: value if name in _ASKED else _without_connection(value)
+            for name, value in settings.items()
+            if name not in CONNECTION
+        }
+    if isinstance(settings, list):
+        return [_without_connection(value) for value in settings]
+    return settings
+
+
 def key_of(request: Mapping[str, Any]) -> str:
     """The name under which a canonical request is filed."""
-    text = json.dumps(request, sort_keys=True, ensure_ascii=False, default=_plain)
+    text = json.dumps(request, sort_keys=True, ensure_ascii=False, default=plain_request)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _run_key(lm: Any, prompt: Any, messages: Any, kwargs: Mapping[str, Any]) -> str:
-    key = key_of(canonical(lm, prompt, messages, kwargs))
+def _run_key(lm: Any, prompt: Any, messages: Any, kwargs: Any) -> tuple[str, dict[str, Any]]:
+    """The key of a request, told apart from the same one earlier in a run; and the request."""
+    request = canonical(lm, prompt, messages, kwargs)
+    key = key_of(request)
     run = RUN.get()
     if run is None:
-        return key
+        return key, request
     number = run.number(key)
     key = f"{key}-{number}" if number else key
+    key = f"{key}@{run.repeat}" if run.repeat else key
     run.keys.append(key)
-    return key
+    return key, request
+
+
+def _found(store: ResponseStore, key: str, request: dict[str, Any]) -> Answer | Future[None] | None:
+    try:
+        return store.find(key, request)
+    except NotRecorded:
+        run = RUN.get()
+        if run is not None and run.unrecorded is None:
+            run.unrecorded = request
+        raise
+
+
+def _past_the_cache(lm: Any) -> dict[str, Any]:
+    """What makes a repeated evaluation ask anew, for an LM that DSPy caches."""
+    run = RUN.get()
+    return {"cache": False} if run and run.repeat and hasattr(lm, "_engine_spec") else {}
 
 
 def _slot() -> AbstractContextManager[Any]:
     run = RUN.get()
-    return nullcontext() if run is None else run.slots
+    return nullcontext() if run is None or run.slots is None else run.slots
+
+
+@asynccontextmanager
+async def _awaited_slot() -> AsyncIterator[None]:
+    """A call slot for a coroutine, waited for without holding up its event loop."""
+    run = RUN.get()
+    slots = None if run is None else run.slots
+    if slots is None:
+        yield
+        return
+    await asyncio.to_thread(slots.acquire)
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 def _reused(answer: Answer) -> Any:
@@ -297,6 +400,7 @@ def _asked(store: ResponseStore, key: str) -> Iterator[Callable[[Any], Any]]:
 
     def answered(outputs: Any) -> Any:
         store.keep(key, Answer(deepcopy(outputs), dict(tracker.counted)))
+        tracker.settle()
         run = RUN.get()
         if run is not None and not tracker.told:
             run.reused({})  # DSPy's own cache answered
@@ -316,6 +420,7 @@ class _Tracker:
     def __init__(self, onward: Any) -> None:
         self.counted: Counter[str] = Counter()
         self.told = False
+        self.cost: float | None = None
         self._onward = onward
 
     def add_usage(self, lm: str, usage: Mapping[str, Any]) -> None:
@@ -324,8 +429,14 @@ class _Tracker:
         if self._onward is not None:
             self._onward.add_usage(lm, usage)
 
+    def settle(self) -> None:
+        """Hand on what the call cost, where DSPy knows; what its cache answered cost nothing."""
+        if self.told and self.cost is not None and hasattr(self._onward, "add_cost"):
+            self._onward.add_cost(self.cost)
 
-def _plain(value: Any) -> Any:
+
+def plain_request(value: Any) -> Any:
+    """A part of a request that JSON does not know, as plain values."""
     if isinstance(value, type):
         schema = getattr(value, "model_json_schema", None)
         return [value.__qualname__, schema() if schema else None]
@@ -335,22 +446,30 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
-def _dumped(answer: Answer) -> str | None:
+def dumped(answer: Answer) -> str | None:
     """The record of an answer, or None for one that has no plain form."""
-    from dspy import lm15
-
-    outputs: Any = answer.outputs
-    if isinstance(outputs, lm15.Response):
-        from dspy._vendor.lm15.serde import response_to_dict
-
-        outputs = {"response": response_to_dict(outputs)}
     try:
-        return json.dumps({"outputs": outputs, "usage": dict(answer.usage)}, ensure_ascii=False)
+        return json.dumps(
+            {"outputs": plain_outputs(answer.outputs), "usage": dict(answer.usage)},
+            ensure_ascii=False,
+        )
     except (TypeError, ValueError):
         return None
 
 
-def _loaded(outputs: Any) -> Any:
+def plain_outputs(outputs: Any) -> Any:
+    """What an LM returned, as plain values that :func:`loaded` turns back."""
+    from dspy import lm15
+
+    if isinstance(outputs, lm15.Response):
+        from dspy._vendor.lm15.serde import response_to_dict
+
+        return {"response": response_to_dict(outputs)}
+    return outputs
+
+
+def loaded(outputs: Any) -> Any:
+    """What an LM returned, from its plain form."""
     if isinstance(outputs, dict) and set(outputs) == {"response"}:
         from dspy._vendor.lm15.serde import response_from_dict
 

@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import inspect
 import itertools
-import math
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from numbers import Real
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from pytest_mipro.budget import UsageMeter
-from pytest_mipro.errors import CannotJudge, MetricError
+from pytest_mipro.errors import MetricError
 from pytest_mipro.models import adapter_for
+from pytest_mipro.outcome import Outcome, failed, is_success, to_score
 from pytest_mipro.prompts import Prompts, digest, with_prompts
 from pytest_mipro.responses import RUN, Asking, ResponseStore
 
-Kind = Literal["scored", "malformed", "overflow", "program_error", "unreachable"]
 TICK_SECONDS = 0.25
 RUNS_PER_SLOT = 3
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one example.
-
-    Attributes:
-        score: on the metric's own scale, 0 to 1; None when the LM could not be asked.
-        kind: ``scored``; ``malformed`` (an answer that the adapter could not read, score 0);
-            ``overflow`` (the prompt is longer than the LM's context, score 0);
-            ``program_error`` (the program raised, score 0); ``unreachable`` (outage, auth, rate
-            limit: no score).
-        cause: the error, for all kinds but ``scored``.
-        success: whether the trace may become a demo.
-        prediction: what the program returned.
-        trace: DSPy's trace, when asked for: (predictor name, inputs, outputs) in call order.
-        requests: what was asked of LMs, as the store of responses names it.
-    """
-
-    score: float | None
-    kind: Kind = "scored"
-    cause: str = ""
-    success: bool = False
-    prediction: Any = None
-    trace: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = ()
-    requests: tuple[str, ...] = ()
 
 
 class Scorer:
@@ -70,6 +42,8 @@ class Scorer:
             must say True or give full marks.
         meter: counts the LM calls.
         store: where responses are kept; without it, in memory for as long as the scorer lives.
+        slots: LM calls under way at once where that is fewer than ``threads``, as when several
+            processes share what is permitted; it changes no result.
     """
 
     def __init__(
@@ -83,6 +57,7 @@ class Scorer:
         metric_threshold: float | None = None,
         meter: UsageMeter | None = None,
         store: ResponseStore | None = None,
+        slots: int | None = None,
     ) -> None:
         self.program = program
         self.metric = metric
@@ -95,7 +70,7 @@ class Scorer:
         # More runs than LM calls may be under way: one that waits for an answer that another
         # run asked for takes no slot.
         self._pool = ThreadPoolExecutor(RUNS_PER_SLOT * threads, thread_name_prefix="mipro")
-        self._slots = threading.BoundedSemaphore(threads)
+        self._slots = threading.BoundedSemaphore(slots or threads)
         self._context = contextvars.copy_context()
         self._contexts: dict[tuple[str, int], tuple[Any, contextvars.Context]] = {}
         self._entered: list[tuple[contextvars.Context, Any]] = []
@@ -158,6 +133,7 @@ class Scorer:
         kind: str,
         tick: Callable[[], None] | None = None,
         step: Callable[[Outcome], None] | None = None,
+        repeat: int = 0,
     ) -> list[Outcome]:
         """Run ``prompts`` over ``examples`` and return the outcomes in their order.
 
@@ -167,15 +143,21 @@ class Scorer:
             kind: what the LM calls are counted as.
             tick: called several times a second while waiting.
             step: called with each outcome, in the order of the examples.
+            repeat: which evaluation of the same examples this is. Each asks the LM anew, past
+                DSPy's cache too.
 
         Raises:
             MetricError: the metric raised or did not return a score.
         """
-        name = self._digest(prompts)
+        name = self._digest(prompts) + (f"@{repeat}" if repeat else "")
         batch = _Batch([self._memo.get((name, id(example))) for example in examples])
         if batch.left:
             program = self._program(name, prompts)
-            self._work(batch, lambda n: self._asking(kind, self.run, program, examples[n]), kind)
+            self._work(
+                batch,
+                lambda n: self._asking(kind, self.run, program, examples[n], repeat=repeat),
+                kind,
+            )
         outcomes = []
         for n, example in enumerate(examples):
             outcome = batch.outcome(n, tick)
@@ -217,11 +199,11 @@ class Scorer:
         try:
             if trace:
                 with dspy.context(trace=steps):
-                    prediction = program(**example.inputs())
+                    prediction = _called(program, example.inputs())
             else:
-                prediction = program(**example.inputs())
+                prediction = _called(program, example.inputs())
         except Exception as error:
-            return _failed(error, example)
+            return failed(error, example)
         value = self._ask_metric(example, prediction, steps)
         try:
             score = to_score(value)
@@ -272,16 +254,20 @@ class Scorer:
     ) -> Any:
         return context.copy().run(self._asking, kind, function, *args)
 
-    def _asking(self, kind: str, function: Callable[..., Any], *args: Any) -> Any:
+    def _asking(self, kind: str, function: Callable[..., Any], *args: Any, repeat: int = 0) -> Any:
         def reused(usage: Mapping[str, Any]) -> None:
             self.meter.add_reused(kind, usage)
 
-        run = Asking(reused, self._slots)
+        run = Asking(reused, self._slots, repeat, self.store)
         token = RUN.set(run)
         try:
             result = function(*args)
         finally:
             RUN.reset(token)
+        if run.unrecorded is not None and isinstance(result, Outcome):
+            # A program that goes on without an answer has not answered for itself.
+            cause = "the recording has no answer to what was asked"
+            return Outcome(None, "unrecorded", cause, unrecorded=run.unrecorded)
         if run.keys and isinstance(result, Outcome):
             return replace(result, requests=tuple(run.keys))
         return result
@@ -357,63 +343,11 @@ def result_of(future: Future[Any], tick: Callable[[], None] | None = None) -> An
     return future.result()
 
 
-def means_over(outcomes: Sequence[Outcome]) -> float:
-    """Mean score of the outcomes that have one.
-
-    Raises:
-        CannotJudge: none has one.
-    """
-    scores = [outcome.score for outcome in outcomes if outcome.score is not None]
-    if not scores:
-        raise unreachable(outcomes)
-    return math.fsum(scores) / len(scores)
-
-
-def unreachable(outcomes: Sequence[Outcome]) -> CannotJudge:
-    """The error that says why the LM could not be asked, with the causes counted."""
-    causes = Counter(outcome.cause for outcome in outcomes if outcome.kind == "unreachable")
-    listed = "\n".join(f"  {count} x {cause}" for cause, count in causes.most_common())
-    return CannotJudge(
-        f"the LM could not be asked for {sum(causes.values())} of {len(outcomes)} examples:\n"
-        f"{listed}\nthis says nothing about the prompts; run again when the LM can be reached",
-        dict(causes.most_common()),
-    )
-
-
-def to_score(value: Any) -> float:
-    """Turn what a metric returned into a score from 0 to 1.
-
-    Args:
-        value: a bool, a number, or a ``dspy.Prediction`` with a field ``score``.
-
-    Raises:
-        MetricError: anything else, a NaN, or a number outside 0 to 1; the message goes on after
-            the metric's name.
-    """
-    number = value
-    if not isinstance(value, (bool, int, float)):
-        if hasattr(value, "score") and not isinstance(value, Real):
-            number = value.score
-        item = getattr(number, "item", None)
-        if callable(item) and getattr(number, "size", 1) == 1:
-            number = item()
-    if not isinstance(number, Real):
-        raise MetricError(
-            f"returned {value!r:.80}; it must return a bool, a number from 0 to 1, or "
-            "dspy.Prediction(score=...)" + (" (is a return missing?)" if value is None else "")
-        )
-    score = float(number)
-    if not 0.0 <= score <= 1.0:
-        hint = "; divide by 100 if it counts per cent" if 1 < score <= 100 else ""
-        raise MetricError(f"returned {score:g}; scores go from 0 to 1{hint}")
-    return score
-
-
-def is_success(score: float, metric_threshold: float | None) -> bool:
-    """Whether a trace with this result may become a demo; 0.01 is not a success."""
-    if metric_threshold is not None:
-        return score >= metric_threshold
-    return score >= 1.0
+def _called(program: Any, inputs: Mapping[str, Any]) -> Any:
+    """Run a program, in an event loop of its own if it is only to be awaited."""
+    if hasattr(program, "aforward") and not hasattr(program, "forward"):
+        return asyncio.run(program.acall(**inputs))
+    return program(**inputs)
 
 
 def _named_steps(
@@ -425,41 +359,6 @@ def _named_steps(
         for predictor, inputs, outputs in steps
         if id(predictor) in names
     )
-
-
-def _failed(error: Exception, example: Any) -> Outcome:
-    from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError
-
-    cause = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
-    if isinstance(error, AdapterParseError):
-        return Outcome(0.0, "malformed", cause)
-    if isinstance(error, ContextWindowExceededError):
-        name, size = max(
-            ((name, len(str(value))) for name, value in example.inputs().items()),
-            key=lambda item: item[1],
-        )
-        return Outcome(0.0, "overflow", f"{cause}; its longest input, {name!r}, has {size:,} chars")
-    if is_infrastructure(error):
-        return Outcome(None, "unreachable", cause)
-    return Outcome(0.0, "program_error", cause)
-
-
-def is_infrastructure(error: BaseException) -> bool:
-    """Whether an error means that a service could not be asked, not that the answer was bad."""
-    from dspy.utils.exceptions import ContextWindowExceededError, LMError
-
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ContextWindowExceededError):
-            return False
-        foreign = type(seen).__module__.split(".")[0]
-        if isinstance(seen, (LMError, ConnectionError, TimeoutError)) or foreign in _CLIENTS:
-            return True
-        seen = seen.__cause__
-    return False
-
-
-_CLIENTS = frozenset({"httpx", "httpcore", "requests", "urllib3", "aiohttp", "openai", "litellm"})
 
 
 def _takes_trace(metric: Callable[..., Any]) -> bool:

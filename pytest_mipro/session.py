@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from pytest_mipro.settings import Settings, resolve
 if TYPE_CHECKING:
     from pytest_mipro.gate import GateResult
     from pytest_mipro.progress import Progress
+    from pytest_mipro.recording import Recording
     from pytest_mipro.responses import ResponseStore
 
 SESSION: pytest.StashKey[MiproSession] = pytest.StashKey()
@@ -42,7 +45,9 @@ class MiproSession:
         self.config = config
         self.command_line = command_line
         self.ini = ini
-        self.optimizing = bool(config.getoption("--mipro-optimize"))
+        self.general = resolve(command_line=command_line, ini=ini)
+        self.optimizing = self.general.optimize
+        self.requests: dict[str, Mapping[str, Any]] | None = {} if self.general.record else None
         self._owners: dict[Path, tuple[str, str]] = {}
         self._store: ResponseStore | None = None
         self._shown_at = 0.0
@@ -57,8 +62,16 @@ class MiproSession:
         if self.optimizing and self._store is None:
             from pytest_mipro.responses import ResponseStore
 
-            self._store = ResponseStore(self._store_path)
+            self._store = ResponseStore(self._store_path, requests=self.requests)
         return self._store
+
+    def store_for(self, replayed: Recording | None) -> ResponseStore:
+        """What answers a test's LM requests first: a recording alone when one is replayed."""
+        from pytest_mipro.responses import ResponseStore
+
+        if replayed is not None:
+            return ResponseStore(answers=replayed.answers, closed=True)
+        return self.store or ResponseStore(requests=self.requests)
 
     def forget(self) -> None:
         """Delete the responses that earlier runs left."""
@@ -75,14 +88,22 @@ class MiproSession:
         return self.config.rootpath / ".mipro" / "responses.sqlite3"
 
     def settings(self, item: pytest.Item, call: Mapping[str, Any] | None = None) -> Settings:
-        """The settings of one test."""
-        return resolve(
+        """The settings of one test. What is written of a gate rests on all examples, so
+        ``fast`` does not hold then."""
+        settings = resolve(
             command_line=self.command_line,
             marker=marker_settings(item),
             call=call,
             ini=self.ini,
             where=item.name,
         )
+        writes = settings.optimize or settings.update_baseline or settings.record
+        return replace(settings, fast=False) if writes else settings
+
+    def slots(self, threads: int) -> int:
+        """The LM calls that this process may have under way: xdist's workers share them."""
+        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        return max(1, threads // workers)
 
     def claim(self, path: Path, item: pytest.Item, name: str) -> None:
         """Refuse that two tests, or two calls in one, write the same prompt file unasked."""
@@ -107,7 +128,7 @@ class MiproSession:
         """The exception that a verdict other than pass ends the test with."""
         from pytest_mipro.report import terminal
 
-        text = terminal.verdict(result, command=f"pytest {item.nodeid} --mipro-optimize")
+        text = terminal.verdict(result, command=f"pytest {item.nodeid}")
         if result.verdict == "cannot judge":
             return CannotJudge(text, result.causes)
         return pytest.fail.Exception(text, pytrace=False)

@@ -71,6 +71,35 @@ class Settings:
             hint="scores are on the metric's own scale; for 80 per cent write 0.80",
         ),
     )
+    max_drop: float = _setting(
+        0.0,
+        Rule(
+            float,
+            "how far the score may fall below the recorded one without being a regression, 0 to 1",
+            low=0.0,
+            high=1.0,
+            hint="scores are on the metric's own scale; for 2 points write 0.02",
+        ),
+    )
+    significance: float = _setting(
+        0.05,
+        Rule(
+            float,
+            "p-value below which a drop is a regression: the share of false alarms",
+            low=0.0,
+            high=0.5,
+        ),
+    )
+    repeats: int = _setting(
+        1,
+        Rule(
+            int,
+            "evaluations per example; an example's score is their mean",
+            low=1,
+            high=100,
+            cli=True,
+        ),
+    )
     auto: Auto = _setting(
         "light",
         Rule(str, "search effort", choices=("light", "medium", "heavy"), cli=True),
@@ -157,6 +186,65 @@ class Settings:
         None, Rule(float, "score from which a trace becomes a demo (default: the metric says True)")
     )
 
+    optimize: bool = _setting(
+        False,
+        Rule(
+            bool,
+            "optimise the prompts of the selected mipro tests, write prompt files, then gate",
+            cli=True,
+            per_test=False,
+        ),
+    )
+    fresh: bool = _setting(
+        False,
+        Rule(
+            bool,
+            "with --mipro-optimize: ask the LM anew, and forget what earlier runs paid for",
+            cli=True,
+            per_test=False,
+        ),
+    )
+    update_baseline: bool = _setting(
+        False,
+        Rule(
+            bool,
+            "accept today's scores, code and data as those that the prompts are valid for",
+            cli=True,
+            per_test=False,
+        ),
+    )
+    record: bool = _setting(
+        False,
+        Rule(
+            bool,
+            "write the gate's LM requests and responses beside the prompt file",
+            cli=True,
+            per_test=False,
+        ),
+    )
+    replay: bool = _setting(
+        False,
+        Rule(
+            bool,
+            "answer from the recording only: no key, no network",
+            cli=True,
+            per_test=False,
+        ),
+    )
+    fast: bool = _setting(
+        False,
+        Rule(bool, "stop scoring as soon as the verdict is settled", cli=True),
+    )
+
+
+EXCLUSIVE = (
+    ("optimize", "update_baseline", "optimising records what the new prompts score"),
+    ("optimize", "replay", "optimising needs the LM"),
+    ("record", "replay", "a recording is made by asking the LM"),
+    ("fast", "optimize", "new prompts are scored on all examples"),
+    ("fast", "update_baseline", "all examples must be scored to be recorded"),
+    ("fast", "record", "all examples must be scored to be recorded"),
+)
 
 RULES: Mapping[str, Rule] = {f.name: f.metadata["rule"] for f in fields(Settings)}
 
@@ -223,8 +311,8 @@ def check(name: str, value: Any, *, source: str, per_test: bool = False) -> Any:
 
 
 def _convert(value: Any, rule: Rule) -> Any:
-    if isinstance(value, bool):
-        return None
+    if isinstance(value, bool) or rule.kind is bool:
+        return value if isinstance(value, bool) and rule.kind is bool else None
     if rule.kind is str:
         return str(value) if isinstance(value, str) or hasattr(value, "__fspath__") else None
     if isinstance(value, (int, float)):
@@ -238,7 +326,7 @@ def _convert(value: Any, rule: Rule) -> Any:
 def _in_bounds(value: Any, rule: Rule) -> bool:
     if rule.choices:
         return value in rule.choices
-    if rule.kind is str:
+    if rule.kind in (str, bool):
         return True
     return (rule.low is None or value >= rule.low) and (rule.high is None or value <= rule.high)
 
@@ -246,12 +334,27 @@ def _in_bounds(value: Any, rule: Rule) -> bool:
 def _allowed(rule: Rule) -> str:
     if rule.choices:
         return "one of " + ", ".join(rule.choices)
-    if rule.kind is str:
-        return "a text"
+    if rule.kind in (str, bool):
+        return "a text" if rule.kind is str else "true or false"
     noun = "a whole number" if rule.kind is int else "a number"
     if rule.low is not None and rule.high is not None:
         return f"{noun} from {rule.low:g} to {rule.high:g}"
     return f"{noun} of at least {rule.low:g}" if rule.low is not None else noun
+
+
+def refuse_conflicts(settings: Settings) -> None:
+    """Raise a SettingsError for flags that contradict each other."""
+    for first, second, reason in EXCLUSIVE:
+        if getattr(settings, first) and getattr(settings, second):
+            raise SettingsError(
+                f"{_option(first)} and {_option(second)} cannot go together: {reason}"
+            )
+    if settings.fresh and not settings.optimize:
+        raise SettingsError("--mipro-fresh needs --mipro-optimize: a gate always asks the LM anew")
+
+
+def _option(name: str) -> str:
+    return f"--mipro-{name.replace('_', '-')}"
 
 
 def with_rules() -> Iterable[tuple[Field[Any], Rule]]:

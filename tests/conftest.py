@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import rapidfuzz.process
 import scipy.stats
 import scripted
 
-from pytest_mipro import MIPRO, PlainAdapter
+from pytest_mipro import MIPRO, PlainAdapter, baseline, fast, recording
+from pytest_mipro.optimizers import fitting
+from pytest_mipro.report import terminal
 
 # pytester forgets the modules that a run imports, and numpy cannot be imported twice: what the
 # runs need stays loaded.
-KEPT_LOADED = (MIPRO, PlainAdapter, np, optuna, scipy.stats, scripted)
+OURS = (MIPRO, PlainAdapter, baseline, fast, recording, fitting, terminal)
+KEPT_LOADED = (*OURS, np, optuna, rapidfuzz.process, scipy.stats, scripted)
 
 pytest_plugins = ["pytester"]
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dspy
 
-from pytest_mipro import fingerprint, models, promptfile
+from pytest_mipro import atomic, baseline, fingerprint, models, promptfile, scoresfile
+from pytest_mipro.decision import Scored
 from pytest_mipro.errors import PromptFileError, TaskError
+from pytest_mipro.gate import lm_of
 from pytest_mipro.optimizers.mipro.optimizer import Compiled, effort_of, optimize
+from pytest_mipro.outcome import Outcome, unreachable
 from pytest_mipro.progress import Reporter
-from pytest_mipro.promptfile import PromptFile, ScoreEntry, ScoresEntry
+from pytest_mipro.promptfile import PromptFile, ScoresEntry
 from pytest_mipro.prompts import Prompts, digest, prompts_of
-from pytest_mipro.scoring import Outcome, Scorer, unreachable
+from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
-from pytest_mipro.statistics import interval
+from pytest_mipro.statistics import PairedTest, paired_test
 from pytest_mipro.task import PromptTask
 
 
@@ -28,7 +29,7 @@ class Fitted:
 
     Attributes:
         file: the prompt file as it is now.
-        note: why the committed prompts were kept, where they were.
+        note: how the new prompts compare with committed ones, where there were any.
     """
 
     file: PromptFile
@@ -45,11 +46,10 @@ def fit(
     prompt_lm: Any,
     reporter: Reporter,
 ) -> Fitted:
-    """Optimise a task and write its prompt file.
+    """Optimise a task and write its prompt file and scores file.
 
-    Prompts that are committed already are only replaced by better ones: both are scored on the
-    same held-out examples, and of equal scores the committed ones stay. The file is written once,
-    at the end; until then nothing on disk changes.
+    Prompts that are committed already are only replaced by better ones: see :func:`is_better`.
+    The files are written once, at the end; until then nothing on disk changes.
 
     Raises:
         PromptFileError: the path cannot be written (found out before the LM is asked).
@@ -57,8 +57,9 @@ def fit(
         CannotJudge: the LM could not be asked.
         MetricError: the metric raised or did not return a score.
     """
-    promptfile.check_writable(path)
-    baseline = _held_out(task, prompts_of(task.program), scorer, reporter, phase="baseline")
+    atomic.check_writable(path)
+    held_out = _HeldOut(task, settings, scorer, reporter)
+    before = held_out.score(prompts_of(task.program), phase="baseline")
     effort, limits = effort_of(settings, task.program)
     compiled = optimize(
         scorer,
@@ -72,29 +73,136 @@ def fit(
         reporter=reporter,
     )
     prompts = compiled.prompts
-    confirmed = _held_out(task, prompts, scorer, reporter, phase="confirm")
-    champion, note = _champion(task, path), ""
+    scored = held_out.score(prompts, phase="confirm")
+    champion, note, kept = _champion(task, path), "", False
     if champion is not None and digest(champion.prompts()) != digest(prompts):
-        kept = _held_out(task, champion.prompts(), scorer, reporter, phase="confirm")
-        if kept.mean >= confirmed.mean:
-            note = (
-                f"the committed prompts stay: on the {kept.split}set they score {kept.mean:.3f}, "
-                f"the new ones {confirmed.mean:.3f}"
-            )
-            prompts, confirmed = champion.prompts(), kept
+        former = held_out.score(champion.prompts(), phase="confirm")
+        test = paired_test(_numbers(scored), _numbers(former))
+        kept = not is_better(test, unseen=bool(task.split.test), significance=settings.significance)
+        note = _compared(task, former, scored, test, kept=kept, settings=settings)
+        if kept:
+            prompts, scored = champion.prompts(), former
+    scored = held_out.to_record(prompts, scored)
     file = PromptFile(
         name=name,
         program=fingerprint.qualified_name(type(task.program)),
         predictors=promptfile.entries_of(prompts),
-        scores=ScoresEntry(baseline=baseline, compiled=confirmed),
+        scores=ScoresEntry(
+            baseline=baseline.score_entry(task, before), compiled=baseline.score_entry(task, scored)
+        ),
         fitted_with=_fitted_with(task, settings, scorer, prompt_lm),
         fingerprints=promptfile.fingerprints_of(task.program, task.metric, task.split.parts()),
         search=_search(compiled, scorer, reporter),
     )
-    if note and champion is not None and _same_record(champion, file):
+    if kept and champion is not None and _same_record(champion, file):
+        if not scoresfile.path_beside(path).exists():
+            baseline.write_scores(task, champion, path, scored, scorer)
         return Fitted(champion, note)
     promptfile.write(path, file)
+    baseline.write_scores(task, file, path, scored, scorer)
     return Fitted(file, note)
+
+
+def is_better(test: PairedTest, *, unseen: bool, significance: float) -> bool:
+    """Whether the challenger's prompts replace the champion's.
+
+    On examples that the search has not seen, the higher mean wins: it is an unbiased estimate, and
+    of equal means the champion stays. On examples that it has seen, the challenger was chosen for
+    its scores there, so it must be better than chance explains.
+
+    Args:
+        test: of the challenger's scores followed by the champion's, so that a drop is the
+            challenger's lead.
+        unseen: whether the search has not seen the examples.
+        significance: the p-value asked for where it has.
+    """
+    return test.drop > 1e-9 and (unseen or test.p_value < significance)
+
+
+class _HeldOut:
+    """Scores prompts on the gate's split."""
+
+    def __init__(
+        self, task: PromptTask, settings: Settings, scorer: Scorer, reporter: Reporter
+    ) -> None:
+        self._task = task
+        self._repeats = settings.repeats
+        self._scorer = scorer
+        self._reporter = reporter
+
+    def score(self, prompts: Prompts, *, phase: Any, first: int = 0) -> Scored:
+        """Score all examples, as often as the settings say, beginning with repeat ``first``."""
+        examples = self._task.split.gate[1]
+        self._reporter.phase(phase, len(examples) * self._repeats)
+        total, count = 0.0, 0
+
+        def step(outcome: Outcome) -> None:
+            nonlocal total, count
+            if outcome.score is not None:
+                total, count = total + outcome.score, count + 1
+            self._reporter.step(total / count if count else None)
+
+        runs = [
+            self._scorer.score(
+                prompts,
+                examples,
+                kind=phase,
+                tick=self._reporter.tick,
+                step=step,
+                repeat=repeat,
+            )
+            for repeat in range(first, first + self._repeats)
+        ]
+        scored = Scored(examples, runs)
+        if not scored.complete:
+            raise unreachable(scored.outcomes)
+        _refuse_broken(self._task, scored.outcomes)
+        return scored
+
+    def to_record(self, prompts: Prompts, scored: Scored) -> Scored:
+        """The scores to compare with later.
+
+        Where the search has seen these examples and the LM's answers vary, it has chosen lucky
+        ones: the next gate would look worse with nothing changed. So they are asked anew.
+        """
+        lm = lm_of(self._scorer)
+        varies = getattr(lm, "kwargs", {}).get("temperature") != 0
+        if self._task.split.test or not varies:
+            return scored
+        return self.score(prompts, phase="confirm", first=self._repeats)
+
+
+def _compared(
+    task: PromptTask,
+    former: Scored,
+    new: Scored,
+    test: PairedTest,
+    *,
+    kept: bool,
+    settings: Settings,
+) -> str:
+    then, now = (sum(_numbers(scored)) / len(scored.examples) for scored in (former, new))
+    split = task.split.gate[0]
+    counts = (
+        f"new ones better on {test.worse} examples, worse on {test.better}, paired p = "
+        f"{test.p_value:.2g}"
+    )
+    if not kept:
+        return (
+            f"new prompts replace the committed ones: on the {split}set they score {now:.3f}, "
+            f"the committed ones {then:.3f} ({counts})"
+        )
+    facts = f"on the {split}set they score {then:.3f}, the new ones {now:.3f} ({counts})"
+    if test.drop > 0:
+        facts += (
+            f"; the search has seen the {split}set, so p < {settings.significance:g} "
+            "is asked for: give a testset to compare on unseen examples"
+        )
+    return f"the committed prompts stay: {facts}"
+
+
+def _numbers(scored: Scored) -> list[float]:
+    return [score for score in scored.scores() if score is not None]
 
 
 def _champion(task: PromptTask, path: Path) -> PromptFile | None:
@@ -114,38 +222,7 @@ def _same_record(champion: PromptFile, file: PromptFile) -> bool:
     )
 
 
-def _held_out(
-    task: PromptTask, prompts: Prompts, scorer: Scorer, reporter: Reporter, *, phase: Any
-) -> ScoreEntry:
-    split, examples = task.split.gate
-    reporter.phase(phase, len(examples))
-    total, scored = 0.0, 0
-
-    def step(outcome: Outcome) -> None:
-        nonlocal total, scored
-        if outcome.score is not None:
-            total, scored = total + outcome.score, scored + 1
-        reporter.step(total / scored if scored else None)
-
-    outcomes = scorer.score(prompts, examples, kind=phase, tick=reporter.tick, step=step)
-    if any(outcome.score is None for outcome in outcomes):
-        raise unreachable(outcomes)
-    _refuse_broken(task, outcomes)
-    return _entry(task, split, [o.score for o in outcomes if o.score is not None])
-
-
-def _entry(task: PromptTask, split: str, scores: Sequence[float]) -> ScoreEntry:
-    low, high = interval(scores)
-    return ScoreEntry(
-        metric=fingerprint.qualified_name(task.metric),
-        split=split,
-        n=len(scores),
-        mean=round(math.fsum(scores) / len(scores), 4),
-        interval=[round(low, 4), round(high, 4)],
-    )
-
-
-def _refuse_broken(task: PromptTask, outcomes: Sequence[Outcome]) -> None:
+def _refuse_broken(task: PromptTask, outcomes: list[Outcome]) -> None:
     """A program that fails on every example is not to be optimised but to be mended."""
     if all(outcome.kind in ("program_error", "overflow") for outcome in outcomes):
         raise TaskError(
@@ -159,10 +236,8 @@ def _fitted_with(
     task: PromptTask, settings: Settings, scorer: Scorer, prompt_lm: Any
 ) -> dict[str, Any]:
     split = task.split
-    task_lm = scorer.lm or dspy.settings.lm
     facts = {
-        **models.described(task_lm),
-        "adapter": models.adapter_name(scorer.adapter),
+        **baseline.scored_with(scorer),
         "dspy": dspy.__version__,
         "optimizer": {
             "name": "mipro",
@@ -181,7 +256,7 @@ def _fitted_with(
     for key in ("budget", "num_candidates", "num_trials", "minibatch_size", "metric_threshold"):
         if getattr(settings, key) is not None:
             facts["optimizer"][key] = getattr(settings, key)
-    if prompt_lm is not None and prompt_lm is not task_lm:
+    if prompt_lm is not None and prompt_lm is not lm_of(scorer):
         facts["prompt_lm"] = models.described(prompt_lm)["lm"]
     return facts
 
@@ -193,5 +268,6 @@ def _search(compiled: Compiled, scorer: Scorer, reporter: Reporter) -> dict[str,
         "validation_score": round(compiled.score, 4),
         "lm_calls": {**dict(sorted(usage.calls.items())), "total": usage.total_calls},
         "tokens": {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens},
+        **({} if usage.cost is None else {"usd": round(usage.cost, 4)}),
         "seconds": round(reporter.seconds, 1),
     }

@@ -11,6 +11,11 @@ from pytest_mipro.gate import GateResult
 from pytest_mipro.progress import Progress
 
 MAX_LISTED = 5
+_COLUMNS = (
+    *("name", "verdict", "score", "interval", "was", "baseline", "threshold"),
+    *("calls", "cost", "s"),
+)
+_OPTIONAL = ("was", "baseline", "cost")
 
 
 def verdict(result: GateResult, *, command: str) -> str:
@@ -18,7 +23,7 @@ def verdict(result: GateResult, *, command: str) -> str:
 
     Args:
         result: of the gate.
-        command: the command that optimises this test.
+        command: the command that runs this test.
     """
     return "\n".join(_WRITERS[result.verdict](result, command)) + _notes(result)
 
@@ -26,7 +31,7 @@ def verdict(result: GateResult, *, command: str) -> str:
 def _missing(result: GateResult, command: str) -> list[str]:
     return [
         f"mipro: {result.name}: MISSING: there is no prompt file {_shown(result.prompt_file)}",
-        f"  make it with: {command}",
+        f"  make it with: {command} --mipro-optimize",
         "  then commit it",
     ]
 
@@ -35,7 +40,7 @@ def _stale(result: GateResult, command: str) -> list[str]:
     return [
         f"mipro: {result.name}: STALE: {_shown(result.prompt_file)} no longer fits:",
         *(f"  - {line}" for line in result.stale),
-        f"  fit it anew with: {command}",
+        f"  fit it anew with: {command} --mipro-optimize",
         "  or undo the change; to score it as it is: --mipro-stale=warn",
     ]
 
@@ -49,15 +54,49 @@ def _below(result: GateResult, command: str) -> list[str]:
         *_errors(result),
         *_examples(result),
         f"  prompt file: {_shown(result.prompt_file)}; if it was edited, undo that;",
-        f"  if the program, the LM or the data changed, optimise again: {command}",
+        f"  if the program, the LM or the data changed, optimise again: {command} --mipro-optimize",
     ]
 
 
+def _regressed(result: GateResult, command: str) -> list[str]:
+    comparison = result.comparison
+    assert comparison is not None
+    test = comparison.test
+    return [
+        f"mipro: {result.name}: REGRESSED: {_score(result)} on the {result.split}set, "
+        f"{_points(test.drop)} below the recorded {_number(comparison.recorded_score)}",
+        f"  {test.worse} of {comparison.n} examples score less than recorded, {test.better} more; "
+        f"if nothing had got worse, so much would be seen with probability {test.p_value:.2g} "
+        f"({test.test}, one-sided; the limit is {comparison.significance:g})",
+        *_errors(result),
+        *_flips(result),
+        f"  prompt file: {_shown(result.prompt_file)}; undo what made it worse (prompts, program, "
+        "LM), or",
+        f"  optimise again: {command} --mipro-optimize",
+        f"  or accept the lower score: {command} --mipro-update-baseline",
+    ]
+
+
+def _flips(result: GateResult) -> list[str]:
+    comparison = result.comparison
+    if comparison is None or not comparison.flips:
+        return []
+    lines = ["  the examples that got worse, the worst first:"]
+    for flip in comparison.flips[:MAX_LISTED]:
+        lines.append(f"    [{flip.example}] {flip.inputs}")
+        lines.append(f"      expected {flip.expected}")
+        lines.append(f"      then     {flip.then} (score {flip.then_score:g})")
+        lines.append(f"      now      {flip.now} (score {flip.now_score:g})")
+    more = comparison.test.worse - min(MAX_LISTED, len(comparison.flips))
+    return [*lines, f"    and {more} more"] if more > 0 else lines
+
+
 def _cannot_judge(result: GateResult, command: str) -> list[str]:
-    lost = sum(score is None for score in result.scores)
+    lost = sum(result.causes.values())
     return [
         f"mipro: {result.name}: CANNOT JUDGE: the LM could not be asked for {lost} of {result.n} "
-        "examples, so there is no verdict on the prompts:",
+        f"{'examples' if lost <= result.n else 'examples (repeats counted)'}, so there is no "
+        "verdict on the prompts:",
         *(f"  {count} x {cause}" for cause, count in result.causes.items()),
         "  nothing was scored 0 for it; run again when the LM can be reached",
     ]
@@ -71,6 +110,7 @@ _WRITERS = {
     "missing": _missing,
     "stale": _stale,
     "below threshold": _below,
+    "regressed": _regressed,
     "cannot judge": _cannot_judge,
     "pass": _pass,
 }
@@ -81,11 +121,18 @@ def table(results: Sequence[Mapping[str, Any]], *, width: int) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    columns = ("name", "verdict", "score", "95 % interval", "baseline", "threshold", "calls", "s")
-    shown = Table(box=None, pad_edge=False, header_style="", show_edge=False)
+    shown = Table(box=None, pad_edge=False, collapse_padding=True, header_style="")
+    columns = [
+        column
+        for column in _COLUMNS
+        if column not in _OPTIONAL or any(result[column] != "-" for result in results)
+    ]
     for column in columns:
-        left = column in ("name", "verdict")
-        shown.add_column(column, justify="left" if left else "right", no_wrap=not left)
+        if column in ("name", "verdict"):
+            longest = max(len(str(result[column])) for result in results)
+            shown.add_column(column, overflow="fold", min_width=min(longest, 15))
+        else:
+            shown.add_column(column, justify="right", no_wrap=True)
     for result in results:
         shown.add_row(*(str(result[column]) for column in columns))
     stream = io.StringIO()
@@ -98,14 +145,16 @@ def row(result: GateResult) -> dict[str, Any]:
     low_high = result.interval
     return {
         "name": result.name,
-        "verdict": result.verdict + (" (optimized)" if result.optimized else ""),
+        "verdict": result.verdict,
         "score": _number(result.score),
-        "95 % interval": f"{low_high[0]:.3f}-{low_high[1]:.3f}" if low_high else "-",
+        "interval": f"{low_high[0]:.3f}-{low_high[1]:.3f}" if low_high else "-",
         "baseline": _number(result.baseline_score),
+        "was": _number(result.recorded_score),
         "threshold": "-" if result.threshold is None else f"{result.threshold:g}",
-        "calls": result.usage.total_calls,
+        "calls": result.usage.total_calls - result.usage.reused,
+        "cost": "-" if result.usage.cost is None else f"${result.usage.cost:.4f}",
         "s": f"{result.seconds:.1f}",
-        "notes": list(result.notes),
+        "notes": [*(["optimized in this run"] if result.optimized else []), *result.notes],
     }
 
 

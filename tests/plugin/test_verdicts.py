@@ -83,6 +83,7 @@ def test_a_missing_file_asks_the_lm_nothing(project):
 
 def test_below_threshold_fails_and_lists_examples(project):
     pytester = optimized(project)
+    (pytester.path / "prompts" / "sorter.scores.json").unlink()
     pytester.makeconftest(
         (pytester.path / "conftest.py")
         .read_text()

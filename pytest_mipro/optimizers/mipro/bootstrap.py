@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_mipro.outcome import Outcome, unreachable
 from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import (
     Demo,
@@ -25,7 +26,7 @@ from pytest_mipro.prompts import (
     prompts_of,
     with_prompts,
 )
-from pytest_mipro.scoring import Outcome, Scorer, result_of, unreachable
+from pytest_mipro.scoring import Scorer, result_of
 
 MAX_ROUNDS = 2
 MAX_ATTEMPTS_PER_SET = 20

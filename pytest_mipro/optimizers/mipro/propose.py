@@ -17,9 +17,10 @@ from functools import lru_cache
 from typing import Any
 
 from pytest_mipro.errors import CannotJudge
+from pytest_mipro.outcome import is_infrastructure
 from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import Demo, Prompts, plain_value
-from pytest_mipro.scoring import Scorer, is_infrastructure, result_of
+from pytest_mipro.scoring import Scorer, result_of
 
 TIPS: Mapping[str, str] = {
     "none": "",

@@ -21,9 +21,10 @@ import optuna
 
 from pytest_mipro.optimizers.mipro import samplers
 from pytest_mipro.optimizers.mipro.space import Choice, Space
+from pytest_mipro.outcome import Outcome, means_over
 from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import Prompts
-from pytest_mipro.scoring import Outcome, Scorer, means_over, result_of
+from pytest_mipro.scoring import Scorer, result_of
 
 BLOCK = 5  # examples between two decisions
 DROP_ERRORS = 0.5  # standard errors behind the leader at which TPE's trials are dropped

@@ -1,0 +1,188 @@
+"""Scores to a verdict: the rule, without what it is applied to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from pytest_mipro import evidence
+from pytest_mipro.evidence import Flip
+from pytest_mipro.outcome import Outcome
+from pytest_mipro.scoresfile import RecordedScore
+from pytest_mipro.settings import Settings
+from pytest_mipro.statistics import PairedTest, paired_test
+
+Recorded: TypeAlias = "Sequence[RecordedScore | None]"
+"""The recorded score of each example, None for one that has none."""
+
+Verdict = Literal["pass", "below threshold", "regressed", "stale", "missing", "cannot judge"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Today's scores beside the recorded ones, example by example.
+
+    Attributes:
+        n: examples that have both.
+        recorded_score: mean of their recorded scores.
+        test: what the paired test says.
+        significance: the p-value below which a drop is a regression.
+        max_drop: the drop up to which it is none.
+        flips: the examples that score less, the largest fall first.
+    """
+
+    n: int
+    recorded_score: float
+    test: PairedTest
+    significance: float
+    max_drop: float
+    flips: tuple[Flip, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a program's runs over a split came to.
+
+    Attributes:
+        examples: the split.
+        runs: outcomes in the order of the examples, a list per repeat.
+    """
+
+    examples: Sequence[Any]
+    runs: Sequence[Sequence[Outcome]]
+
+    def scores(self, missing: float | None = None) -> list[float | None]:
+        """One score per example, the mean of its repeats.
+
+        Args:
+            missing: what a run counts as in which the LM could not be asked. Without it, such
+                runs do not count, and an example that has no others scores None.
+        """
+        return [_mean([_or(outcome.score, missing) for outcome in runs]) for runs in self._pairs()]
+
+    def answers(self) -> list[str]:
+        """What was answered to each example, shortened; of its worst run."""
+        return [
+            _answer(min(runs, key=lambda o: _or(o.score, 2.0) or 0.0), example)
+            for runs, example in zip(self._pairs(), self.examples, strict=True)
+        ]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes of all runs."""
+        return [outcome for run in self.runs for outcome in run]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run has a score."""
+        return all(outcome.score is not None for outcome in self.outcomes)
+
+    def _pairs(self) -> list[tuple[Outcome, ...]]:
+        return list(zip(*self.runs, strict=True))
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A verdict, and what was scored for it.
+
+    Attributes:
+        scored: the examples that were scored, in the order of the data: all, or as many as
+            ``--mipro-fast`` needed.
+        recorded: their recorded scores.
+        verdict: of all examples, as it is predicted.
+        probability: of that verdict; 1 where the rest cannot change it.
+        skipped: examples that were not scored.
+    """
+
+    scored: Scored
+    recorded: Recorded | None
+    verdict: Verdict
+    probability: float = 1.0
+    skipped: int = 0
+
+
+def verdict_of(scored: Scored, settings: Settings, recorded: Recorded | None = None) -> Verdict:
+    """The verdict on scored examples.
+
+    Where the LM could not be asked for some runs, the verdict stands only if it is the same
+    whether all of them scored 0 or all of them 1.
+
+    Args:
+        scored: today's outcomes.
+        settings: threshold, significance and allowed drop.
+        recorded: the recorded score of each example, None for one that has none.
+    """
+    if all(outcome.score is None for outcome in scored.outcomes):
+        return "cannot judge"
+    least = decide(_numbers(scored.scores(missing=0.0)), settings, recorded)
+    if scored.complete:
+        return least
+    if settings.threshold is None and recorded is None:
+        return "cannot judge"
+    most = decide(_numbers(scored.scores(missing=1.0)), settings, recorded)
+    return least if least == most else "cannot judge"
+
+
+def decide(
+    scores: Sequence[float],
+    settings: Settings,
+    recorded: Recorded | None = None,
+) -> Verdict:
+    """The verdict on complete scores: threshold first, then the paired comparison."""
+    # Rounding in the last place must not fail a score that equals its threshold.
+    if math.fsum(scores) < (settings.threshold or 0.0) * len(scores) - 1e-9:
+        return "below threshold"
+    comparison = compare(scores, settings, recorded)
+    return "regressed" if comparison and is_regression(comparison) else "pass"
+
+
+def compare(
+    scores: Sequence[float | None],
+    settings: Settings,
+    recorded: Recorded | None,
+) -> Comparison | None:
+    """Compare with recorded scores, where an example has both; None where none has."""
+    pairs = (
+        [
+            (then.score, now)
+            for then, now in zip(recorded or (), scores, strict=recorded is not None)
+            if then is not None and now is not None
+        ]
+        if recorded
+        else []
+    )
+    if not pairs:
+        return None
+    then, now = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return Comparison(
+        len(pairs),
+        math.fsum(then) / len(then),
+        paired_test(then, now),
+        settings.significance,
+        settings.max_drop,
+    )
+
+
+def is_regression(comparison: Comparison) -> bool:
+    """Whether the scores fell credibly, and further than allowed."""
+    test = comparison.test
+    return test.p_value < comparison.significance and test.drop > comparison.max_drop + 1e-9
+
+
+def _answer(outcome: Outcome, example: Any) -> str:
+    return outcome.cause or evidence.answer(outcome.prediction, example)
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _or(score: float | None, missing: float | None) -> float | None:
+    return missing if score is None else score
+
+
+def _numbers(scores: Sequence[float | None]) -> list[float]:
+    return [score for score in scores if score is not None]
