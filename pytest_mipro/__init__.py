@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_mipro import metrics
     from pytest_mipro.embedded import EmbeddedEngine, embedded_lm
     from pytest_mipro.gate import GateResult
     from pytest_mipro.optimizers.mipro import MIPRO
@@ -36,11 +37,14 @@ __all__ = [
     "embedded_lm",
     "load_examples",
     "load_prompts",
+    "metrics",
     "save_prompts",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "metrics":
+        return importlib.import_module("pytest_mipro.metrics")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -48,4 +52,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, "metrics"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import inspect
 import json
@@ -46,8 +47,10 @@ def program(program: Any) -> str:
 
 
 def metric(metric: Any) -> str:
-    """Fingerprint of a metric's code."""
-    return _short(source.normalized(metric_code(metric), called_by_position=True))
+    """Fingerprint of a metric's code, and of its arguments where it is a dataclass."""
+    code = source.normalized(metric_code(metric), called_by_position=True)
+    given = [repr(metric)] if dataclasses.is_dataclass(metric) else []
+    return _short([code, *given] if given else code)
 
 
 def own_classes(program: Any) -> list[type]:

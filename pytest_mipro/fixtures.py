@@ -100,6 +100,8 @@ class Gate:
         task = make_task(
             program, metric, trainset, valset, testset, seed=_split_seed(file, settings.seed)
         )
+        if settings.plan:
+            raise self._plan(task, file, settings, name, path)
         if file is None and not settings.optimize:
             return session.add(self._item, _missing(name, path, settings.threshold))
         if self._lm is None:
@@ -155,6 +157,33 @@ class Gate:
                 notes=(*result.notes, *notes),
                 optimized=settings.optimize,
             )
+
+    def _plan(
+        self, task: PromptTask, file: PromptFile | None, settings: Settings, name: str, path: Path
+    ) -> BaseException:
+        """Say whether optimising is worth it; return what ends the test."""
+        from pytest_mipro import models, readiness, scoresfile
+        from pytest_mipro.estimate import estimate
+        from pytest_mipro.optimizers.mipro.optimizer import effort_of
+        from pytest_mipro.report import plan
+
+        adapter = models.adapter_for(self._lm, settings.adapter)
+        found = readiness.check(
+            task, file, scoresfile.read(_scores(path)), adapter=models.adapter_name(adapter)
+        )
+        effort, limits = effort_of(settings, task.program)
+        takes = estimate(
+            task,
+            effort,
+            limits,
+            repeats=settings.repeats,
+            committed=file is not None,
+            lm=self._lm,
+            adapter=adapter,
+        )
+        text = plan.plan(name, found, takes, command=self._session.command(self._item))
+        problem = "" if found.ready else found.advice
+        return self._session.planned(self._item, name, text, problem)
 
     def _fit(
         self,
@@ -229,14 +258,9 @@ def mipro_prompt_lm(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 @pytest.fixture
-def mipro(request: pytest.FixtureRequest) -> Gate:
+def mipro(request: pytest.FixtureRequest, mipro_lm: Any, mipro_prompt_lm: Any) -> Gate:
     """Gate a program: ``mipro(program, metric=..., trainset=...)``. See the README."""
-    return Gate(
-        request.config.stash[SESSION],
-        request.node,
-        _asked(request, "mipro_lm"),
-        _asked(request, "mipro_prompt_lm"),
-    )
+    return Gate(request.config.stash[SESSION], request.node, mipro_lm, mipro_prompt_lm)
 
 
 @pytest.fixture
@@ -282,10 +306,6 @@ def mipro_result(
         return None
 
 
-def _asked(request: pytest.FixtureRequest, name: str) -> Any:
-    return request.getfixturevalue(name)
-
-
 def _lm(request: pytest.FixtureRequest, setting: str) -> Iterator[Any]:
     import dspy
 
@@ -302,7 +322,9 @@ def _lm(request: pytest.FixtureRequest, setting: str) -> Iterator[Any]:
         return
     try:
         lm = models.make_lm(
-            name, api_base=ini.get("lm_api_base") or "", offline=session.general.replay
+            name,
+            api_base=ini.get("lm_api_base") or "",
+            offline=session.general.replay or session.general.plan,
         )
     except (MiproError, SettingsError) as error:
         pytest.fail(str(error), pytrace=False)

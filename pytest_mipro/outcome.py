@@ -106,7 +106,7 @@ def failed(error: Exception, example: Any) -> Outcome:
     """The outcome of a run that raised ``error``."""
     from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError
 
-    cause = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+    cause = cause_of(error)
     if isinstance(error, AdapterParseError):
         return Outcome(0.0, "malformed", cause)
     if isinstance(error, ContextWindowExceededError):
@@ -118,6 +118,12 @@ def failed(error: Exception, example: Any) -> Outcome:
     if is_infrastructure(error):
         return Outcome(None, "unreachable", cause)
     return Outcome(0.0, "program_error", cause)
+
+
+def cause_of(error: BaseException) -> str:
+    """An error on one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 def is_infrastructure(error: BaseException) -> bool:

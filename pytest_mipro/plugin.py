@@ -17,7 +17,7 @@ from pytest_mipro.fixtures import (
     mipro_prompt_lm,
     mipro_result,
 )
-from pytest_mipro.session import PENDING, ROWS, SESSION, MiproSession, marker_settings
+from pytest_mipro.session import PENDING, PLANS, ROWS, SESSION, MiproSession, marker_settings
 from pytest_mipro.settings import check, refuse_conflicts, resolve, with_rules
 
 __all__ = [
@@ -131,6 +131,7 @@ def pytest_runtest_makereport(
     if report.when == "teardown":
         # Plain values, so that they travel from an xdist worker to the summary.
         report.mipro_rows = item.stash.get(ROWS, [])  # type: ignore[attr-defined]
+        report.mipro_plans = item.stash.get(PLANS, [])  # type: ignore[attr-defined]
     if call.excinfo is not None and isinstance(call.excinfo.value, CannotJudge):
         report.longrepr = str(call.excinfo.value)
         if report.when == "call":
@@ -141,12 +142,11 @@ def pytest_runtest_makereport(
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Show the table of all verdicts."""
-    rows = [
-        row
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        for row in getattr(report, "mipro_rows", ())
-    ]
+    for plan in _sent(terminalreporter, "mipro_plans"):
+        terminalreporter.ensure_newline()
+        terminalreporter.section("mipro plan")
+        terminalreporter.write_line(plan)
+    rows = _sent(terminalreporter, "mipro_rows")
     if not rows:
         return
     from pytest_mipro.report import terminal
@@ -156,6 +156,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for row in rows:
         for note in row["notes"]:
             terminalreporter.write_line(f"{row['name']}: {note}")
+
+
+def _sent(terminalreporter: Any, name: str) -> list[Any]:
+    """What the reports of all tests carry, from xdist's workers too."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    return [entry for report in reports for entry in getattr(report, name, ())]
 
 
 def _ini(config: pytest.Config, name: str) -> Any:

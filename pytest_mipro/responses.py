@@ -51,10 +51,11 @@ class Asking:
 
     Attributes:
         keys: what was asked, as the store names it.
+        lost: the error of each request that the LM did not answer, not even when asked again.
         unrecorded: the first request that a recording had no answer to.
     """
 
-    __slots__ = ("_asked", "keys", "repeat", "reused", "slots", "store", "unrecorded")
+    __slots__ = ("_asked", "keys", "lost", "repeat", "reused", "slots", "store", "unrecorded")
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Asking:
         self.repeat = repeat
         self.store = store
         self.keys: list[str] = []
+        self.lost: dict[str, BaseException] = {}
         self.unrecorded: Mapping[str, Any] | None = None
         self._asked: Counter[str] | None = None
 
@@ -240,6 +242,33 @@ class _File:
             self._connection.close()
 
 
+def stored(lm: Any) -> Any:
+    """``lm`` asking the store of the program run under way first, if there is one; for a metric
+    that brings an LM of its own."""
+    run = RUN.get()
+    return lm if run is None or run.store is None else run.store.around(lm)
+
+
+def answered_once(request: Mapping[str, Any], ask: Callable[[], Any]) -> Any:
+    """The answer to a request that is made by other ways than a ``dspy.LM``, such as an embedding.
+
+    Args:
+        request: in canonical form.
+        ask: makes the request; its result must have a plain form.
+    """
+    run = RUN.get()
+    if run is None or run.store is None:
+        return ask()
+    store, key = run.store, key_of(request)
+    run.keys.append(key)
+    while isinstance(known := _found(store, key, dict(request)), Future):
+        known.result()
+    if known is not None:
+        return _reused(known)
+    with _slot(), _asked(store, key) as answered:
+        return answered(ask())
+
+
 @lru_cache(maxsize=64)
 def _answering(kind: Any) -> Any:
     """A subclass of an LM's class that asks its store before the LM."""
@@ -398,19 +427,24 @@ def _asked(store: ResponseStore, key: str) -> Iterator[Callable[[Any], Any]]:
 
     tracker = _Tracker(dspy.settings.usage_tracker)
 
+    run, asked = RUN.get(), key.partition("@")[0].partition("-")[0]
+
     def answered(outputs: Any) -> Any:
         store.keep(key, Answer(deepcopy(outputs), dict(tracker.counted)))
         tracker.settle()
-        run = RUN.get()
-        if run is not None and not tracker.told:
-            run.reused({})  # DSPy's own cache answered
+        if run is not None:
+            run.lost.pop(asked, None)
+            if not tracker.told:
+                run.reused({})  # DSPy's own cache answered
         return outputs
 
     try:
         with dspy.context(usage_tracker=tracker):
             yield answered
-    except BaseException:
+    except BaseException as error:
         store.abandon(key)
+        if run is not None:
+            run.lost[asked] = error
         raise
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from pytest_mipro.budget import UsageMeter
 from pytest_mipro.errors import MetricError
 from pytest_mipro.models import adapter_for
-from pytest_mipro.outcome import Outcome, failed, is_success, to_score
+from pytest_mipro.outcome import Outcome, cause_of, failed, is_infrastructure, is_success, to_score
 from pytest_mipro.prompts import Prompts, digest, with_prompts
 from pytest_mipro.responses import RUN, Asking, ResponseStore
 
@@ -204,7 +204,12 @@ class Scorer:
                 prediction = _called(program, example.inputs())
         except Exception as error:
             return failed(error, example)
-        value = self._ask_metric(example, prediction, steps)
+        try:
+            value = self._ask_metric(example, prediction, steps)
+        except MetricError as error:
+            if error.__cause__ is not None and is_infrastructure(error.__cause__):
+                return Outcome(None, "unreachable", f"metric: {cause_of(error.__cause__)}")
+            raise
         try:
             score = to_score(value)
         except MetricError as error:
@@ -239,7 +244,7 @@ class Scorer:
 
     def _ask_metric(self, example: Any, prediction: Any, steps: list[Any] | None) -> Any:
         try:
-            if steps is None or not _takes_trace(self.metric):
+            if steps is None or not takes_trace(self.metric):
                 return self.metric(example, prediction)
             return self.metric(example, prediction, steps)
         except Exception as error:
@@ -268,6 +273,9 @@ class Scorer:
             # A program that goes on without an answer has not answered for itself.
             cause = "the recording has no answer to what was asked"
             return Outcome(None, "unrecorded", cause, unrecorded=run.unrecorded)
+        lost = next((error for error in run.lost.values() if is_infrastructure(error)), None)
+        if lost is not None and isinstance(result, Outcome):
+            return Outcome(None, "unreachable", cause_of(lost), requests=tuple(run.keys))
         if run.keys and isinstance(result, Outcome):
             return replace(result, requests=tuple(run.keys))
         return result
@@ -361,7 +369,8 @@ def _named_steps(
     )
 
 
-def _takes_trace(metric: Callable[..., Any]) -> bool:
+def takes_trace(metric: Callable[..., Any]) -> bool:
+    """Whether a metric wants the trace as its third argument."""
     try:
         parameters = list(inspect.signature(metric).parameters.values())
     except (TypeError, ValueError):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SESSION: pytest.StashKey[MiproSession] = pytest.StashKey()
 ROWS: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
+PLANS: pytest.StashKey[list[str]] = pytest.StashKey()
 PENDING: pytest.StashKey[BaseException] = pytest.StashKey()
 PROGRESS_SECONDS = 1.5
 
@@ -47,6 +48,9 @@ class MiproSession:
         self.ini = ini
         self.general = resolve(command_line=command_line, ini=ini)
         self.optimizing = self.general.optimize
+        if self.general.plan or self.general.replay:
+            # DSPy would fetch the newest prices and limits of models; what it ships serves here.
+            os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
         self.requests: dict[str, Mapping[str, Any]] | None = {} if self.general.record else None
         self._owners: dict[Path, tuple[str, str]] = {}
         self._store: ResponseStore | None = None
@@ -124,11 +128,24 @@ class MiproSession:
         item.stash.setdefault(ROWS, []).append(terminal.row(result))
         return result
 
+    def command(self, item: pytest.Item) -> str:
+        """The command that runs a test from where pytest was called."""
+        path = os.path.relpath(item.path, self.config.invocation_params.dir)
+        return "::".join(["pytest " + path, *item.nodeid.split("::")[1:]])
+
+    def planned(self, item: pytest.Item, name: str, text: str, problem: str) -> BaseException:
+        """Keep a plan for the summary; return what ends its test."""
+        self.end_progress()
+        item.stash.setdefault(PLANS, []).append(text)
+        if problem:
+            return pytest.fail.Exception(f"mipro: {name}: {problem}; see the plan", pytrace=False)
+        return pytest.skip.Exception("planned with --mipro-plan, not run", _use_item_location=True)
+
     def outcome(self, item: pytest.Item, result: GateResult) -> BaseException:
         """The exception that a verdict other than pass ends the test with."""
         from pytest_mipro.report import terminal
 
-        text = terminal.verdict(result, command=f"pytest {item.nodeid}")
+        text = terminal.verdict(result, command=self.command(item))
         if result.verdict == "cannot judge":
             return CannotJudge(text, result.causes)
         return pytest.fail.Exception(text, pytrace=False)

@@ -195,6 +195,15 @@ class Settings:
             per_test=False,
         ),
     )
+    plan: bool = _setting(
+        False,
+        Rule(
+            bool,
+            "say whether optimising is worth it and what it takes; asks no LM",
+            cli=True,
+            per_test=False,
+        ),
+    )
     fresh: bool = _setting(
         False,
         Rule(
@@ -238,6 +247,10 @@ class Settings:
 
 
 EXCLUSIVE = (
+    ("plan", "optimize", "a plan comes before optimising, and asks no LM"),
+    ("plan", "update_baseline", "a plan asks no LM, so there are no scores to record"),
+    ("plan", "record", "a plan asks no LM, so there is nothing to record"),
+    ("plan", "replay", "a plan asks no LM, so there is nothing to replay"),
     ("optimize", "update_baseline", "optimising records what the new prompts score"),
     ("optimize", "replay", "optimising needs the LM"),
     ("record", "replay", "a recording is made by asking the LM"),

@@ -86,6 +86,53 @@ def test_an_outage_that_the_program_wraps_is_still_an_outage():
     assert {o.kind for o in outcomes} == {"unreachable"}
 
 
+class Shrugs(Sorter):
+    def forward(self, text):
+        try:
+            return self.sort(text=text)
+        except Exception:
+            return dspy.Prediction(label="good")
+
+
+def test_an_outage_that_the_program_swallows_is_not_scored():
+    lm = scripted_lm(fails_with(lambda: lm15.ServerError("down"), 3))
+    outcomes, _ = scored(lm, program=Shrugs())
+    assert [o.score for o in outcomes] == [None, 1.0, 1.0, None, 1.0, 1.0]
+
+
+class AsksAgain(Sorter):
+    def forward(self, text):
+        for _ in range(5):
+            try:
+                return self.sort(text=text)
+            except Exception:
+                continue
+        return None
+
+
+def test_an_outage_that_the_program_outlasts_is_none():
+    failed = set()
+
+    def fails_once(asked):
+        if asked.last not in failed:
+            failed.add(asked.last)
+            raise lm15.RateLimitError("slow down")
+        return answer_right(asked)
+
+    outcomes, _ = scored(scripted_lm(fails_once), program=AsksAgain())
+    assert [o.score for o in outcomes] == [1.0] * 6
+
+
+def test_a_metric_whose_service_is_down_gives_no_score():
+    def judged(example, prediction, trace=None):
+        raise ConnectionError("the judge is down")
+
+    outcomes, _ = scored(scripted_lm(answer_right), metric=judged)
+    assert {(o.score, o.kind, o.cause) for o in outcomes} == {
+        (None, "unreachable", "metric: ConnectionError: the judge is down")
+    }
+
+
 class Breaks(Sorter):
     def forward(self, text):
         raise KeyError("label")
