@@ -11,6 +11,7 @@ The second one is only the carrier of the weights; its declared dependencies are
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import threading
@@ -196,6 +197,16 @@ class _Slots:
         return slot
 
 
+class _Awaited:
+    """An engine for programs that are awaited: asks another one in a thread."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    async def complete(self, request: Any) -> Any:
+        return await asyncio.to_thread(self._engine.complete, request)
+
+
 def embedded_lm(engine: Any = None, **settings: Any) -> Any:
     """Return a ``dspy.LM`` that runs on the embedded model, at temperature 0 by default.
 
@@ -208,7 +219,9 @@ def embedded_lm(engine: Any = None, **settings: Any) -> Any:
     import dspy
 
     defaults = {"temperature": 0.0, "max_tokens": DEFAULT_MAX_TOKENS, "cache": False}
-    return dspy.LM(MODEL_NAME, engine=engine or EmbeddedEngine(), **{**defaults, **settings})
+    engine = engine or EmbeddedEngine()
+    counterpart = _Awaited(engine)
+    return dspy.LM(MODEL_NAME, engine=engine, async_engine=counterpart, **{**defaults, **settings})
 
 
 def _load(path: Path) -> Any:

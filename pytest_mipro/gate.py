@@ -43,6 +43,7 @@ class GateResult:
         name: of the prompt file.
         verdict: see the README; ``pass`` is the only one that passes.
         prompt_file: its path.
+        lm: name of the task LM; empty when nothing was asked.
         program: the program with the committed prompts; None when there are none.
         score, interval: mean over the gate's split and its 95 % interval; None when not scored.
         baseline_score: of the uncompiled program when the prompts were optimised.
@@ -64,6 +65,7 @@ class GateResult:
     name: str
     verdict: Verdict
     prompt_file: Path
+    lm: str = ""
     program: Any = None
     score: float | None = None
     interval: tuple[float, float] | None = None
@@ -153,6 +155,7 @@ def judge(
         notes += [f"stale: {change}" for change in stale]
     given = GateResult(
         verdict=verdict,
+        lm=models.described(lm_of(scorer))["lm"],
         program=with_prompts(task.program, file.prompts()),
         split=split,
         n=len(scored.examples),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,6 +158,19 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for row in rows:
         for note in row["notes"]:
             terminalreporter.write_line(f"{row['name']}: {note}")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        _tell_github(terminalreporter, rows, config.rootpath)
+
+
+def _tell_github(terminalreporter: Any, rows: list[Any], rootpath: Path) -> None:
+    from pytest_mipro.report import github
+
+    for line in github.commands(rows, os.environ.get("GITHUB_WORKSPACE") or rootpath):
+        terminalreporter.write_line(line)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as stream:
+            stream.write(github.summary(rows))
 
 
 def _sent(terminalreporter: Any, name: str) -> list[Any]:

@@ -121,11 +121,20 @@ class MiproSession:
         self._owners[path] = (item.nodeid, name)
 
     def add(self, item: pytest.Item, result: GateResult) -> GateResult:
-        """Keep a result for the summary; return it."""
-        from pytest_mipro.report import terminal
+        """Keep a result for the summary and the properties of the test; return it."""
+        from pytest_mipro.report import facts, terminal
 
         self.end_progress()
-        item.stash.setdefault(ROWS, []).append(terminal.row(result))
+        where = {
+            "nodeid": item.nodeid,
+            "path": str(item.path),
+            "line": (item.location[1] or 0) + 1,
+            "text": terminal.verdict(result, command=self.command(item)),
+        }
+        item.stash.setdefault(ROWS, []).append({**terminal.row(result), **where})
+        item.user_properties += [
+            (f"mipro.{result.name}.{fact}", value) for fact, value in facts.of(result).items()
+        ]
         return result
 
     def command(self, item: pytest.Item) -> str:

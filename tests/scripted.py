@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
@@ -146,15 +147,27 @@ class ScriptedEngine:
         return {}
 
 
+class Awaited:
+    """An engine for programs that are awaited."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    async def complete(self, request: Any) -> Any:
+        return await asyncio.to_thread(self._engine.complete, request)
+
+
 def hash_of(text: str) -> int:
     return sum(ord(character) * (position % 31 + 1) for position, character in enumerate(text))
 
 
 def scripted_lm(script: Script = learns_from_demos, **options: Any) -> Any:
     """A ``dspy.LM`` on a scripted engine; the engine is its attribute ``engine``."""
+    engine = ScriptedEngine(script, **options)
     return dspy.LM(
         "scripted/model",
-        engine=ScriptedEngine(script, **options),
+        engine=engine,
+        async_engine=Awaited(engine),
         cache=False,
         temperature=0.0,
         num_retries=0,

@@ -11,11 +11,12 @@ from pytest_mipro.gate import GateResult
 from pytest_mipro.progress import Progress
 
 MAX_LISTED = 5
-_COLUMNS = (
-    *("name", "verdict", "score", "interval", "was", "baseline", "threshold"),
+COLUMNS = (
+    *("name", "lm", "verdict", "score", "interval", "was", "baseline", "threshold"),
     *("calls", "cost", "s"),
 )
 _OPTIONAL = ("was", "baseline", "cost")
+_WORDS = ("name", "lm", "verdict")
 
 
 def verdict(result: GateResult, *, command: str) -> str:
@@ -122,13 +123,9 @@ def table(results: Sequence[Mapping[str, Any]], *, width: int) -> str:
     from rich.table import Table
 
     shown = Table(box=None, pad_edge=False, collapse_padding=True, header_style="")
-    columns = [
-        column
-        for column in _COLUMNS
-        if column not in _OPTIONAL or any(result[column] != "-" for result in results)
-    ]
+    columns = columns_of(results)
     for column in columns:
-        if column in ("name", "verdict"):
+        if column in _WORDS:
             longest = max(len(str(result[column])) for result in results)
             shown.add_column(column, overflow="fold", min_width=min(longest, 15))
         else:
@@ -140,11 +137,23 @@ def table(results: Sequence[Mapping[str, Any]], *, width: int) -> str:
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 
+def columns_of(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns that say something: the LM where there are several, and no column of dashes."""
+    several = len({result["lm"] for result in results if result["lm"] != "-"}) > 1
+    return [
+        column
+        for column in COLUMNS
+        if (column != "lm" or several)
+        and (column not in _OPTIONAL or any(result[column] != "-" for result in results))
+    ]
+
+
 def row(result: GateResult) -> dict[str, Any]:
     """The facts of a result as plain values, which can be sent between processes."""
     low_high = result.interval
     return {
         "name": result.name,
+        "lm": result.lm or "-",
         "verdict": result.verdict,
         "score": _number(result.score),
         "interval": f"{low_high[0]:.3f}-{low_high[1]:.3f}" if low_high else "-",
