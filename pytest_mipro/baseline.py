@@ -9,12 +9,16 @@ from typing import Any
 from pytest_mipro import fingerprint, models, promptfile, scoresfile
 from pytest_mipro.decision import Scored
 from pytest_mipro.gate import lm_of
+from pytest_mipro.outcome import unreachable
 from pytest_mipro.promptfile import PromptFile, ScoreEntry, ScoresEntry
 from pytest_mipro.prompts import digest
 from pytest_mipro.scoresfile import RecordedScore, ScoresFile
 from pytest_mipro.scoring import Scorer
+from pytest_mipro.settings import Settings
 from pytest_mipro.statistics import interval
 from pytest_mipro.task import PromptTask
+
+RECORDED_REPEATS = 3  # where the LM's answers vary
 
 
 def score_entry(task: PromptTask, scored: Scored) -> ScoreEntry:
@@ -48,21 +52,44 @@ def scores_of(task: PromptTask, file: PromptFile, scored: Scored, scorer: Scorer
     )
 
 
+def runs_to_record(settings: Settings, lm: Any) -> int:
+    """How often each example is run for the scores to compare with later.
+
+    Where answers vary, the recorded scores are as noisy as today's; more runs of them, paid for
+    once, let each gate see smaller drops.
+    """
+    if settings.recorded_repeats is not None:
+        return max(settings.recorded_repeats, settings.repeats)
+    return max(RECORDED_REPEATS, settings.repeats) if models.varies(lm) else settings.repeats
+
+
 def scored_with(scorer: Scorer) -> dict[str, Any]:
     """LM, decoding settings and adapter of a scorer."""
     return {**models.described(lm_of(scorer)), "adapter": models.adapter_name(scorer.adapter)}
 
 
 def update(
-    task: PromptTask, file: PromptFile, path: Path, scored: Scored, scorer: Scorer
-) -> PromptFile:
+    task: PromptTask,
+    file: PromptFile,
+    path: Path,
+    scored: Scored,
+    scorer: Scorer,
+    settings: Settings,
+) -> Scored:
     """Accept today's scores, code, metric and data as those that the prompts are valid for.
+
+    Where the LM's answers vary, the examples are run more often: see :func:`runs_to_record`.
 
     How the prompts came about stays as it is recorded.
 
+    Returns:
+        What was recorded.
+
     Raises:
+        CannotJudge: the LM could not be asked for the further runs; nothing is written.
         PromptFileError: a file cannot be written.
     """
+    scored = _widened(scored, file, scorer, runs_to_record(settings, lm_of(scorer)))
     split = file.fitted_with.get("split")
     sizes = {name: len(part) for name, part in task.split.parts().items()}
     fitted_with = {k: v for k, v in file.fitted_with.items() if k != "accepted_with"}
@@ -85,7 +112,18 @@ def update(
     )
     promptfile.write(path, updated)
     write_scores(task, updated, path, scored, scorer)
-    return updated
+    return scored
+
+
+def _widened(scored: Scored, file: PromptFile, scorer: Scorer, runs: int) -> Scored:
+    more = [
+        scorer.score(file.prompts(), scored.examples, kind="gate", repeat=repeat)
+        for repeat in range(len(scored.runs), runs)
+    ]
+    widened = Scored(scored.examples, [*scored.runs, *more])
+    if not widened.complete:
+        raise unreachable(widened.outcomes)
+    return widened
 
 
 def write_scores(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from pytest_mipro import evidence
 from pytest_mipro.evidence import Flip
@@ -14,10 +14,24 @@ from pytest_mipro.scoresfile import RecordedScore
 from pytest_mipro.settings import Settings
 from pytest_mipro.statistics import PairedTest, paired_test
 
-Recorded: TypeAlias = "Sequence[RecordedScore | None]"
-"""The recorded score of each example, None for one that has none."""
-
 Verdict = Literal["pass", "below threshold", "regressed", "stale", "missing", "cannot judge"]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What there is to compare with.
+
+    Attributes:
+        scores: the recorded score of each example, None for one that has none.
+        runs: how many runs such a score is the mean of.
+    """
+
+    scores: Sequence[RecordedScore | None]
+    runs: int = 1
+
+    def at(self, positions: Sequence[int]) -> Recorded:
+        """The recorded scores of some of the examples."""
+        return Recorded([self.scores[n] for n in positions], self.runs)
 
 
 @dataclass(frozen=True)
@@ -26,6 +40,7 @@ class Comparison:
 
     Attributes:
         n: examples that have both.
+        runs: runs of each example that were recorded, and today's.
         recorded_score: mean of their recorded scores.
         test: what the paired test says.
         significance: the p-value below which a drop is a regression.
@@ -34,6 +49,7 @@ class Comparison:
     """
 
     n: int
+    runs: tuple[int, int]
     recorded_score: float
     test: PairedTest
     significance: float
@@ -112,7 +128,7 @@ def verdict_of(scored: Scored, settings: Settings, recorded: Recorded | None = N
     Args:
         scored: today's outcomes.
         settings: threshold, significance and allowed drop.
-        recorded: the recorded score of each example, None for one that has none.
+        recorded: what there is to compare with.
     """
     if all(outcome.score is None for outcome in scored.outcomes):
         return "cannot judge"
@@ -144,22 +160,22 @@ def compare(
     recorded: Recorded | None,
 ) -> Comparison | None:
     """Compare with recorded scores, where an example has both; None where none has."""
-    pairs = (
-        [
-            (then.score, now)
-            for then, now in zip(recorded or (), scores, strict=recorded is not None)
-            if then is not None and now is not None
-        ]
-        if recorded
-        else []
-    )
+    if recorded is None:
+        return None
+    pairs = [
+        (then.score, now)
+        for then, now in zip(recorded.scores, scores, strict=True)
+        if then is not None and now is not None
+    ]
     if not pairs:
         return None
+    runs = (recorded.runs, settings.repeats)
     then, now = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     return Comparison(
         len(pairs),
+        runs,
         math.fsum(then) / len(then),
-        paired_test(then, now),
+        paired_test(then, now, runs=runs),
         settings.significance,
         settings.max_drop,
     )

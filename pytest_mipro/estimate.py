@@ -52,6 +52,7 @@ def estimate(
     limits: DemoLimits,
     *,
     repeats: int,
+    recorded: int,
     committed: bool,
     lm: Any,
     adapter: Any,
@@ -62,12 +63,14 @@ def estimate(
         task: program and data.
         effort, limits: of the search.
         repeats: evaluations per example.
+        recorded: the same for the scores to compare with later.
         committed: whether there are prompts to compare with.
         lm: the task LM; its name alone is used.
         adapter: how prompts are written; None for DSPy's default.
     """
     predictors = task.program.named_predictors()
-    scored = len(task.split.gate[1]) * len(predictors) * repeats
+    once = len(task.split.gate[1]) * len(predictors)
+    scored = once * repeats
     bootstrap = effort.bootstrap_calls if limits.bootstrapped else 0
     propose = 2 + len(predictors) * (effort.instructions - 1) if effort.instructions > 1 else 0
     calls = {
@@ -75,7 +78,7 @@ def estimate(
         "propose": propose,
         "search": max(0, effort.calls - bootstrap - propose),
         "baseline": scored,
-        "confirm": scored * (2 if committed else 1),
+        "confirm": once * ((repeats if committed else 0) + recorded),
     }
     bare, full = (
         [_tokens(predictor, task, demos, adapter) for _, predictor in predictors]

@@ -92,7 +92,8 @@ class _Drawn:
         self._better: Any = np.zeros(DRAWS)
         self._sum: Any = np.zeros(DRAWS)
         self._squares: Any = np.zeros(DRAWS)
-        then = [None if entry is None else entry.score for entry in recorded or [None] * size]
+        entries = recorded.scores if recorded else [None] * size
+        then = [None if entry is None else entry.score for entry in entries]
         self._compared = any(score is not None for score in then)
         self._binary = all(
             score in (0, 1) for score in (*known.values(), *then) if score is not None
@@ -160,7 +161,7 @@ def _so_far(
     positions = sorted(done)
     runs = list(zip(*(done[n] for n in positions), strict=True))
     scored = Scored([examples[n] for n in positions], runs)
-    return scored, None if recorded is None else [recorded[n] for n in positions]
+    return scored, None if recorded is None else recorded.at(positions)
 
 
 def _scores(

@@ -162,7 +162,7 @@ class Gate:
         self, task: PromptTask, file: PromptFile | None, settings: Settings, name: str, path: Path
     ) -> BaseException:
         """Say whether optimising is worth it; return what ends the test."""
-        from pytest_mipro import models, readiness, scoresfile
+        from pytest_mipro import baseline, models, readiness, scoresfile
         from pytest_mipro.estimate import estimate
         from pytest_mipro.optimizers.mipro.optimizer import effort_of
         from pytest_mipro.report import plan
@@ -177,6 +177,7 @@ class Gate:
             effort,
             limits,
             repeats=settings.repeats,
+            recorded=baseline.runs_to_record(settings, self._lm),
             committed=file is not None,
             lm=self._lm,
             adapter=adapter,
@@ -225,8 +226,10 @@ class Gate:
         notes = []
         if settings.update_baseline:
             if result.passed and scored is not None and scored.complete:
-                baseline.update(task, file, path, scored, scorer)
-                notes.append(f"the recorded scores are today's: {result.score:.3f}")
+                taken = baseline.update(task, file, path, scored, scorer, settings)
+                score = baseline.score_entry(task, taken).mean
+                runs = f", of {len(taken.runs)} runs each" if len(taken.runs) > 1 else ""
+                notes.append(f"the recorded scores are today's: {score:.3f}{runs}")
             else:
                 notes.append("nothing was recorded, as the verdict is not pass on all examples")
         if settings.record and scored is not None:

@@ -233,12 +233,13 @@ def _comparable(
         reason = f"they are of the {recorded.split}set, the gate scores the {split}set"
     if reason:
         return None, [f"the recorded scores were not compared: {reason}"]
-    found = [recorded.scores.get(name) for name in scoresfile.names_of(task.split.gate[1])]
-    known = sum(score is not None for score in found)
+    scores = [recorded.scores.get(name) for name in scoresfile.names_of(task.split.gate[1])]
+    found = Recorded(scores, recorded.repeats)
+    known = sum(score is not None for score in scores)
     if not known:
         return None, ["the recorded scores were not compared: they are of other examples"]
-    if known < len(found):
-        told = f"only {known} of {len(found)} examples have a recorded score to compare with"
+    if known < len(scores):
+        told = f"only {known} of {len(scores)} examples have a recorded score to compare with"
         return found, [told]
     return found, []
 
@@ -260,7 +261,7 @@ def _facts(scored: Scored, settings: Settings, recorded: Recorded | None) -> dic
         facts |= {"score": math.fsum(known) / len(known), "interval": interval(known)}
     comparison = compare(scores, settings, recorded)
     if comparison is not None and recorded is not None:
-        fallen = evidence.flips(recorded, scores, answers, scored.examples)
+        fallen = evidence.flips(recorded.scores, scores, answers, scored.examples)
         facts["comparison"] = replace(comparison, flips=fallen)
     if not scored.complete:
         facts["causes"] = unreachable(scored.outcomes).causes

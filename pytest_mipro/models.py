@@ -80,6 +80,11 @@ def is_embedded(lm: Any) -> bool:
     return str(getattr(lm, "model", "")).startswith(f"{EMBEDDED}/")
 
 
+def varies(lm: Any) -> bool:
+    """Whether an LM may answer the same request differently: unless its temperature is 0."""
+    return getattr(lm, "kwargs", {}).get("temperature") != 0
+
+
 def described(lm: Any) -> dict[str, Any]:
     """Name and decoding settings of an LM, without any key, header or URL."""
     kept = ("temperature", "max_tokens", "top_p", "top_k", "n", "seed", "reasoning_effort")

@@ -78,7 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
                     value or None if value == "" else value,
                     source=f"the ini file ({name})",
                 )
-        refuse_conflicts(resolve(command_line=command_line, ini=ini))
+        # An ini file that says fast gives way to what is asked for now.
+        refuse_conflicts(resolve(command_line=command_line, ini={**ini, "fast": None}))
     except SettingsError as error:
         raise pytest.UsageError(f"mipro: {error}") from None
     config.stash[SESSION] = MiproSession(config, command_line, ini)

@@ -100,6 +100,16 @@ class Settings:
             cli=True,
         ),
     )
+    recorded_repeats: int | None = _setting(
+        None,
+        Rule(
+            int,
+            "evaluations per example when scores are recorded, so that every later gate sees "
+            "more (default: 3 where the LM's temperature is not 0, else as repeats)",
+            low=1,
+            high=100,
+        ),
+    )
     auto: Auto = _setting(
         "light",
         Rule(str, "search effort", choices=("light", "medium", "heavy"), cli=True),

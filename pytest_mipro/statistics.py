@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 RESAMPLES = 9_999
+_EQUAL = 1e-9  # differences of rounding
 EXACT_UP_TO = 2_000  # pairs that differ; beyond it the permutations are as good as normal
 
 
@@ -33,7 +36,7 @@ def interval(scores: Sequence[float], *, confidence: float = 0.95) -> tuple[floa
 
         wilson = binomtest(round(sum(scores)), n).proportion_ci(confidence, method="wilson")
         return float(wilson.low), float(wilson.high)
-    if n == 1 or min(scores) == max(scores):
+    if max(scores) - min(scores) < _EQUAL:
         return float(scores[0]), float(scores[0])
     import numpy as np
     from scipy.stats import bootstrap
@@ -68,36 +71,81 @@ class PairedTest:
     test: str
 
 
-def paired_test(then: Sequence[float], now: Sequence[float]) -> PairedTest:
+def paired_test(
+    then: Sequence[float], now: Sequence[float], *, runs: tuple[int, int] = (1, 1)
+) -> PairedTest:
     """Test whether ``now`` is worse than ``then``, example by example, one-sided.
 
-    Binary scores: McNemar's exact test, which is a binomial test of the examples that flipped
-    (McNemar 1947; exact form: Agresti, Categorical Data Analysis, section 11.1.1). All others: a
-    permutation test that flips the signs of the differences (Fisher 1935, section 21), with
-    9,999 permutations, all of them where they are fewer, and a fixed seed. Where more than 2,000
-    examples differ, its normal limit. Examples that score the same say nothing and are dropped.
+    Binary scores: the exact conditional test in which each example is a stratum: if nothing
+    changed, each of its runs is as likely as any other to be one of today's. With one run then and
+    one now that is McNemar's exact test, a binomial test of the examples that flipped (McNemar
+    1947; exact form: Agresti, Categorical Data Analysis, section 11.1.1); with more, the exact
+    Mantel-Haenszel test (section 7.3.5). All others: a permutation test that flips the signs of
+    the differences (Fisher 1935, section 21), with 9,999 permutations, all of them where they are
+    fewer, and a fixed seed. Where more than 2,000 examples differ, the normal limit of either.
+    Examples that score the same say nothing and are dropped.
 
     Args:
-        then, now: scores of the same examples in the same order.
+        then, now: scores of the same examples in the same order; means of their runs.
+        runs: how many runs such a mean is of, then and now.
     """
     if len(then) != len(now):
         raise ValueError(f"paired scores must be equally many, not {len(then)} and {len(now)}")
     differences = [b - a for a, b in zip(then, now, strict=True)]
-    worse = sum(d < 0 for d in differences)
-    better = sum(d > 0 for d in differences)
+    worse = sum(d < -_EQUAL for d in differences)
+    better = sum(d > _EQUAL for d in differences)
     drop = -math.fsum(differences) / len(differences) if differences else 0.0
-    if all(score in (0, 1) for score in (*then, *now)):
-        return PairedTest(drop, _mcnemar(worse, better), worse, better, "McNemar's exact test")
-    changed = [d for d in differences if d]
+    counts = _counts(then, runs[0]), _counts(now, runs[1])
+    if counts[0] is not None and counts[1] is not None:
+        p_value = _strata(counts[0], counts[1], runs)
+        name = "McNemar's exact test" if runs == (1, 1) else "exact Mantel-Haenszel test"
+        return PairedTest(drop, p_value, worse, better, name)
+    changed = [d for d in differences if abs(d) > _EQUAL]
     return PairedTest(drop, _sign_flips(changed), worse, better, "paired permutation test")
 
 
-def _mcnemar(worse: int, better: int) -> float:
-    from scipy.stats import binomtest
+def _counts(scores: Sequence[float], runs: int) -> list[int] | None:
+    """How many of its runs each example passed; None where scores are graded."""
+    counts = [round(score * runs) for score in scores]
+    exact = all(abs(s * runs - c) < 1e-4 * runs for s, c in zip(scores, counts, strict=True))
+    return counts if exact else None
 
-    if not worse + better:
+
+def _strata(then: Sequence[int], now: Sequence[int], runs: tuple[int, int]) -> float:
+    """How likely so few passes today are, if today's runs are as good as any of an example's."""
+    import numpy as np
+    from scipy.stats import hypergeom, norm
+
+    total = sum(runs)
+    passed = Counter(a + b for a, b in zip(then, now, strict=True))
+    undecided = {count: n for count, n in passed.items() if 0 < count < total}
+    if not undecided:
         return 1.0
-    return float(binomtest(worse, worse + better, 0.5, alternative="greater").pvalue)
+    fixed = passed[total] * runs[1]  # passes of examples whose every run passed
+    today = sum(now) - fixed
+    if sum(undecided.values()) > EXACT_UP_TO:
+        shares = [(count / total, n) for count, n in undecided.items()]
+        mean = runs[1] * sum(n * share for share, n in shares)
+        variance = sum(n * share * (1 - share) for share, n in shares)
+        variance *= runs[1] * runs[0] / (total - 1)
+        return float(norm.cdf((today + 0.5 - mean) / math.sqrt(variance)))
+    chances: Any = np.ones(1)
+    for count, n in sorted(undecided.items()):
+        one = hypergeom(total, count, runs[1]).pmf(np.arange(runs[1] + 1))
+        chances = np.convolve(chances, _sum_of(one, n))
+    return float(min(1.0, chances[: today + 1].sum()))
+
+
+def _sum_of(chances: Any, n: int) -> Any:
+    """Distribution of a sum of n independent draws from 0, 1, ... with these chances."""
+    import numpy as np
+
+    total: Any = np.ones(1)
+    while n:
+        if n % 2:
+            total = np.convolve(total, chances)
+        chances, n = np.convolve(chances, chances), n // 2
+    return total
 
 
 def _sign_flips(differences: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted import examples
 
-from pytest_mipro.decision import Scored, compare, decide, verdict_of
+from pytest_mipro.decision import Recorded, Scored, compare, decide, verdict_of
 from pytest_mipro.outcome import Outcome
 from pytest_mipro.scoresfile import RecordedScore
 from pytest_mipro.settings import Settings
@@ -15,8 +15,9 @@ from pytest_mipro.settings import Settings
 OUTAGE = Outcome(None, "unreachable", "LMServerError: down")
 
 
-def recorded(scores):
-    return [None if score is None else RecordedScore(score=score) for score in scores]
+def recorded(scores, runs=1):
+    entries = [None if score is None else RecordedScore(score=score) for score in scores]
+    return Recorded(entries, runs)
 
 
 def scored(*runs):
@@ -55,6 +56,17 @@ def test_the_significance_and_the_allowed_drop_can_be_set():
 def test_graded_scores_are_compared_too():
     then, now = recorded([0.8] * 12), [0.7] * 12
     assert decide(now, Settings(), then) == "regressed"
+
+
+def test_several_recorded_runs_make_one_of_today_say_more():
+    then, now = [1.0, 0.0] * 20, [1.0, 0.0] * 14 + [0.0] * 12
+    assert decide(now, Settings(), recorded(then)) == "regressed"
+    steady = recorded([1.0, 1 / 3] * 20, runs=3)
+    once, three_times = (
+        compare([1.0, 0.0] * 20, Settings(), then) for then in (recorded([1.0, 1.0] * 20), steady)
+    )
+    assert once.test.p_value < three_times.test.p_value
+    assert three_times.runs == (3, 1)
 
 
 def test_the_threshold_is_told_before_the_regression():

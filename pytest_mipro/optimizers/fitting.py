@@ -77,7 +77,8 @@ def fit(
     champion, note, kept = _champion(task, path), "", False
     if champion is not None and digest(champion.prompts()) != digest(prompts):
         former = held_out.score(champion.prompts(), phase="confirm")
-        test = paired_test(_numbers(scored), _numbers(former))
+        runs = (settings.repeats, settings.repeats)
+        test = paired_test(_numbers(scored), _numbers(former), runs=runs)
         kept = not is_better(test, unseen=bool(task.split.test), significance=settings.significance)
         note = _compared(task, former, scored, test, kept=kept, settings=settings)
         if kept:
@@ -126,21 +127,25 @@ class _HeldOut:
         self, task: PromptTask, settings: Settings, scorer: Scorer, reporter: Reporter
     ) -> None:
         self._task = task
-        self._repeats = settings.repeats
+        self._settings = settings
         self._scorer = scorer
         self._reporter = reporter
 
-    def score(self, prompts: Prompts, *, phase: Any, first: int = 0) -> Scored:
-        """Score all examples, as often as the settings say, beginning with repeat ``first``."""
+    def score(
+        self, prompts: Prompts, *, phase: Any, first: int = 0, count: int | None = None
+    ) -> Scored:
+        """Score all examples, ``count`` times or as often as the settings say, beginning with
+        repeat ``first``."""
         examples = self._task.split.gate[1]
-        self._reporter.phase(phase, len(examples) * self._repeats)
-        total, count = 0.0, 0
+        count = self._settings.repeats if count is None else count
+        self._reporter.phase(phase, len(examples) * count)
+        total, scores = 0.0, 0
 
         def step(outcome: Outcome) -> None:
-            nonlocal total, count
+            nonlocal total, scores
             if outcome.score is not None:
-                total, count = total + outcome.score, count + 1
-            self._reporter.step(total / count if count else None)
+                total, scores = total + outcome.score, scores + 1
+            self._reporter.step(total / scores if scores else None)
 
         runs = [
             self._scorer.score(
@@ -151,7 +156,7 @@ class _HeldOut:
                 step=step,
                 repeat=repeat,
             )
-            for repeat in range(first, first + self._repeats)
+            for repeat in range(first, first + count)
         ]
         scored = Scored(examples, runs)
         if not scored.complete:
@@ -160,16 +165,18 @@ class _HeldOut:
         return scored
 
     def to_record(self, prompts: Prompts, scored: Scored) -> Scored:
-        """The scores to compare with later.
+        """The scores to compare with later, of more runs where the LM's answers vary.
 
-        Where the search has seen these examples and the LM's answers vary, it has chosen lucky
-        ones: the next gate would look worse with nothing changed. So they are asked anew.
+        Where the search has seen these examples, it has chosen lucky answers: the next gate would
+        look worse with nothing changed. So all of them are asked for anew.
         """
-        lm = lm_of(self._scorer)
-        varies = getattr(lm, "kwargs", {}).get("temperature") != 0
-        if self._task.split.test or not varies:
+        wanted = baseline.runs_to_record(self._settings, lm_of(self._scorer))
+        known = [*scored.runs] if self._task.split.test or wanted == 1 else []
+        if len(known) >= wanted:
             return scored
-        return self.score(prompts, phase="confirm", first=self._repeats)
+        first, count = len(scored.runs), wanted - len(known)
+        more = self.score(prompts, phase="confirm", first=first, count=count)
+        return Scored(scored.examples, [*known, *more.runs])
 
 
 def _compared(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_mipro.decision import Comparison
 from pytest_mipro.gate import GateResult
 from pytest_mipro.progress import Progress
 
@@ -66,9 +67,9 @@ def _regressed(result: GateResult, command: str) -> list[str]:
     return [
         f"mipro: {result.name}: REGRESSED: {_score(result)} on the {result.split}set, "
         f"{_points(test.drop)} below the recorded {_number(comparison.recorded_score)}",
-        f"  {test.worse} of {comparison.n} examples score less than recorded, {test.better} more; "
-        f"if nothing had got worse, so much would be seen with probability {test.p_value:.2g} "
-        f"({test.test}, one-sided; the limit is {comparison.significance:g})",
+        f"  {_counted(comparison)}; if nothing had got worse, so much would be seen with "
+        f"probability {test.p_value:.2g} ({test.test}, one-sided; the limit is "
+        f"{comparison.significance:g})",
         *_errors(result),
         *_flips(result),
         f"  prompt file: {_shown(result.prompt_file)}; undo what made it worse (prompts, program, "
@@ -76,6 +77,17 @@ def _regressed(result: GateResult, command: str) -> list[str]:
         f"  optimise again: {command} --mipro-optimize",
         f"  or accept the lower score: {command} --mipro-update-baseline",
     ]
+
+
+def _counted(comparison: Comparison) -> str:
+    test, (then, now) = comparison.test, comparison.runs
+    if then == now:
+        return (
+            f"{test.worse} of {comparison.n} examples score less than recorded, {test.better} more"
+        )
+    # A single run of today is nearly always above or below the mean of several.
+    today = "one run" if now == 1 else f"{now} runs"
+    return f"{comparison.n} examples were compared, {today} of each today with {then} recorded ones"
 
 
 def _flips(result: GateResult) -> list[str]:

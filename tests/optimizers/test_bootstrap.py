@@ -7,7 +7,7 @@ import pytest
 from scripted import Pipeline, Sorter, answer_right, exact, examples, learns_from_demos, scripted_lm
 
 from pytest_mipro.optimizers.mipro.bootstrap import Bootstrap
-from pytest_mipro.optimizers.mipro.demosets import DemoLimits, DemoPool, demo_sets, labeled_sets
+from pytest_mipro.optimizers.mipro.demosets import DemoLimits, demo_sets, labeled_sets
 from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import prompts_of
 from pytest_mipro.scoring import Scorer
@@ -117,8 +117,8 @@ def test_the_seed_decides():
 
 
 def sets_of(program, demos, labeled, **options):
-    pool = DemoPool(demos, labeled, options.pop("limits", DemoLimits(3, 3)))
-    return demo_sets(prompts_of(program), pool, **{"count": 8, "seed": 0, **options})
+    defaults = {"limits": DemoLimits(3, 3), "count": 8, "seed": 0}
+    return demo_sets(prompts_of(program), demos, labeled, **{**defaults, **options})
 
 
 def test_demo_sets_are_distinct_and_begin_with_the_seed_and_the_empty_set():

@@ -62,12 +62,12 @@ def test_parts_that_are_good_only_together_are_found():
 
 
 def test_what_is_learned_of_a_demo_carries_over_to_other_sets_that_hold_it():
-    members = {"p.demos": [(str(n),) if n % 2 else (str(n), "99") for n in range(20)]}
+    members = {"p.demos": [(n,) if n % 2 else (n, 99) for n in range(20)]}
     slots = {"p.instruction": 1, "p.demos": 20}
     seen = [{"p.instruction": 0, "p.demos": n} for n in range(19)]
     model = fitted(lambda c: 0.3 if c["p.demos"] % 2 else 0.8, seen, 20, 0, members, slots)
     holding, unknown = ({"p.instruction": 0, "p.demos": n} for n in (18, 19))
-    unseen = Effects(slots, {"p.demos": [*members["p.demos"][:19], ("19", "99")]}, 20)
+    unseen = Effects(slots, {"p.demos": [*members["p.demos"][:19], (19, 99)]}, 20)
     assert model.estimate(holding)[0] > model.estimate(unknown)[0]
     assert unseen.observed == 0
 

@@ -292,22 +292,6 @@ def test_another_seed_may_give_another_file(project):
     assert path.read_text() != first
 
 
-def test_no_secret_is_written(project):
-    pytester = project()
-    conftest = (pytester.path / "conftest.py").read_text()
-    pytester.makeconftest(
-        conftest.replace(
-            "return scripted_lm(learns_from_demos)",
-            "lm = scripted_lm(learns_from_demos)\n"
-            "    lm.kwargs.update(api_key='sk-secret', api_base='http://secret.example',\n"
-            "                     headers={'x': 'secret'})\n    return lm",
-        )
-    )
-    pytester.runpytest("--mipro-optimize")
-    for path in pytester.path.glob("prompts/*"):
-        assert "secret" not in path.read_text()
-
-
 def optimize(pytester, *options):
     result = pytester.runpytest("--mipro-optimize", *options)
     return result, (pytester.path / "prompts" / "sorter.yaml").read_bytes()

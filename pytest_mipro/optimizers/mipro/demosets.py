@@ -1,16 +1,15 @@
-"""What demo sets are made of: the first ones, and later ones that vary those which did well."""
+"""What demo sets are made of."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_mipro.prompts import Demo, Prompts, labeled_demos
 
 MAX_ATTEMPTS_PER_SET = 20
-CONSIDERED = 12  # demos that a variation chooses the best-looking of
 
 DemoSet = tuple[Demo, ...]
 
@@ -33,28 +32,6 @@ class DemoLimits:
         return max(self.bootstrapped, self.labeled)
 
 
-@dataclass(frozen=True)
-class DemoPool:
-    """What demos there are, per predictor.
-
-    Attributes:
-        bootstrapped: those that the program made.
-        labeled: training examples that hold all of the predictor's fields.
-        limits: how many of each a set may hold.
-    """
-
-    bootstrapped: Mapping[str, Sequence[Demo]]
-    labeled: Mapping[str, Sequence[Demo]]
-    limits: DemoLimits
-
-    def of(self, name: str) -> list[Demo]:
-        """All demos that a set of this predictor may hold; of two with the same inputs, the one
-        that the program made."""
-        own = list(self.bootstrapped.get(name, ())) if self.limits.bootstrapped else []
-        given = list(self.labeled.get(name, ())) if self.limits.labeled else []
-        return list({inputs_of(demo): demo for demo in (*given, *own)}.values())
-
-
 def labeled_sets(program: Any, trainset: Sequence[Any]) -> dict[str, list[Demo]]:
     """Per predictor, the training examples that hold all of its fields, as demos."""
     return {
@@ -64,7 +41,13 @@ def labeled_sets(program: Any, trainset: Sequence[Any]) -> dict[str, list[Demo]]
 
 
 def demo_sets(
-    seed_prompts: Prompts, pool: DemoPool, *, count: int, seed: int
+    seed_prompts: Prompts,
+    bootstrapped: Mapping[str, Sequence[Demo]],
+    labeled: Mapping[str, Sequence[Demo]],
+    *,
+    limits: DemoLimits,
+    count: int,
+    seed: int,
 ) -> dict[str, list[DemoSet]]:
     """Build several distinct demo sets per predictor.
 
@@ -91,64 +74,17 @@ def demo_sets(
                 seen.add(_identity(demos))
                 found.append(tuple(demos))
 
-        if not pool.limits.zero_shot:
-            own, given = list(pool.bootstrapped.get(name, ())), list(pool.labeled.get(name, ()))
+        if not limits.zero_shot:
+            own, given = list(bootstrapped.get(name, ())), list(labeled.get(name, ()))
             add(())
-            if pool.limits.labeled:
-                add(spread(given, pool.limits.labeled, rng))
+            if limits.labeled:
+                add(spread(given, limits.labeled, rng))
             for attempt in range(count * MAX_ATTEMPTS_PER_SET):
                 if len(found) >= count:
                     break
-                add(_mixture(own, given, pool.limits, rng, even=attempt % 2 == 0))
+                add(_mixture(own, given, limits, rng, even=attempt % 2 == 0))
         sets[name] = found
     return sets
-
-
-def variation(
-    parent: DemoSet,
-    other: DemoSet,
-    demos: Sequence[Demo],
-    limits: DemoLimits,
-    worth: Callable[[Demo], float],
-    rng: random.Random,
-) -> DemoSet:
-    """A demo set that resembles a good one.
-
-    One demo is exchanged, added or dropped, or the set is mixed with another good one. What comes
-    in is the best-looking of a few demos drawn at random; an exchange keeps to the same outputs in
-    half of the cases.
-
-    Args:
-        parent, other: sets that did well.
-        demos: all that there are.
-        limits: how many demos of each origin a set may hold.
-        worth: how good a demo looks.
-        rng: randomness.
-
-    Returns:
-        The set, within the limits; it may be one that is known already.
-    """
-    chosen = list(parent)
-    taken = {inputs_of(demo) for demo in chosen}
-    ways = ["mix"] if other != parent else []
-    ways += ["add"] if len(chosen) < limits.most else []
-    ways += ["drop"] if len(chosen) > 1 else []
-    way = rng.choice([*ways, "exchange", "exchange"]) if chosen else "add"
-    if way == "mix":
-        both = list({inputs_of(demo): demo for demo in (*parent, *other)}.values())
-        chosen = _sample(both, rng.randint(1, limits.most), rng)
-    if way in ("drop", "exchange"):
-        gone = chosen.pop(rng.randrange(len(chosen)))
-    if way in ("add", "exchange"):
-        free = [demo for demo in demos if inputs_of(demo) not in taken]
-        if way == "exchange" and rng.random() < 0.5:
-            free = [demo for demo in free if _outputs(demo) == _outputs(gone)] or free
-        considered = _sample(free, CONSIDERED, rng)
-        chosen += [max(considered, key=worth)] if considered else []
-    own = [demo for demo in chosen if demo.origin == "bootstrapped"][: limits.bootstrapped]
-    given = [demo for demo in chosen if demo.origin == "labeled"]
-    kept = [*own, *given[: max(0, limits.labeled - len(own))]]
-    return tuple(_in_turn(kept, rng))
 
 
 def _mixture(
@@ -163,7 +99,7 @@ def _mixture(
 
     More demos are not always better, above all for small models, so the size is searched too.
     """
-    size = rng.randint(1, max(limits.bootstrapped, limits.labeled))
+    size = rng.randint(1, limits.most)
     most = min(limits.bootstrapped, len(own), size)
     chosen = _sample(own, rng.randint(min(1, most), most), rng)
     taken = {inputs_of(demo) for demo in chosen}

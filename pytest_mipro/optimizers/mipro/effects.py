@@ -6,12 +6,12 @@ A Bayesian linear mixed model (Laird and Ware 1982; Searle, Casella and McCulloc
     score = mean + example + sum over slots of (option + demos in it)
                  + interaction of a predictor's instruction and demo set + configuration + noise
 
-Every term but the mean is drawn from a normal distribution whose variance is that of its kind in
-its slot, and the variances are learned from the outcomes by expectation-maximisation (Dempster,
-Laird and Rubin 1977). So the model finds out by itself which slots matter, whether they add up or
-interact, whether demos matter one by one, and how much harder one example is than another. What it
-says of a configuration is shrunk towards what is known of its parts: an estimate that, unlike the
-best of many means, is not too good on average.
+Every term but the mean is drawn from a normal distribution with a variance of its own kind, and
+the variances are learned from the outcomes by expectation-maximisation (Dempster, Laird and Rubin
+1977). So the model finds out by itself whether slots add up or interact, whether demos matter one
+by one, and how much harder one example is than another. What it says of a configuration is
+shrunk towards what is known of its parts: an estimate that, unlike the best of many means, is not
+too good on average.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from scipy.linalg import solve_triangular
 
 from pytest_mipro.optimizers.mipro.space import Choice
 
-# The variances that the model begins with: scores go from 0 to 1, and options of a slot are
-# expected to differ by some hundredths. They weigh as much as so many observed terms.
-START = {"mean": 1.0, "option": 0.004, "demo": 0.002, "pair": 0.001, "configuration": 0.001}
+# The kinds of terms, with the variances that the model begins with: scores go from 0 to 1, and
+# options of a slot are expected to differ by some hundredths. They weigh as much as so many
+# observed terms.
+KINDS = ("mean", "option", "demo", "pair", "configuration")
+START = (1.0, 0.004, 0.002, 0.001, 0.001)
 EXAMPLE_START = 0.08
 START_WEIGHT = 2.0
 NOISE_START = 0.15
@@ -34,7 +36,7 @@ NOISE_WEIGHT = 20.0
 NOISE_RANGE = (0.01, 0.25)
 LEAST_VARIANCE = 1e-5
 
-_MEAN, _CONFIGURATION = 0, 1
+_MEAN, _OPTION, _DEMO, _PAIR, _CONFIGURATION = range(len(KINDS))
 _Key = tuple[int, ...]
 
 
@@ -47,35 +49,28 @@ class Effects:
     Args:
         slots: number of options per slot; the slots of one predictor share the part of their
             name before the last dot.
-        members: per slot, what each option is made of, such as demos; slots may be left out.
+        members: per slot, which demos each option holds; slots may be left out.
         examples: how many examples there are.
-        like: a model of the same slots, with fewer options, whose variances to begin with.
     """
 
     def __init__(
         self,
         slots: Mapping[str, int],
-        members: Mapping[str, Sequence[Sequence[str]]],
+        members: Mapping[str, Sequence[Sequence[int]]],
         examples: int,
-        *,
-        like: Effects | None = None,
     ) -> None:
         self._slots = list(slots)
         self._groups = _groups(self._slots)
-        self._start = [START["mean"], START["configuration"]]
         self._kinds: list[int] = [_MEAN]
         self._starts, self._demos = [], []
-        self._members: dict[str, tuple[int, Mapping[str, int], int]] = {}
         for options in slots.values():
             self._starts.append(len(self._kinds))
-            self._kinds += [self._new_kind("option")] * options
+            self._kinds += [_OPTION] * options
         for slot, options in slots.items():
             sets = members.get(slot) or [()] * options
-            numbers = {name: n for n, name in enumerate(dict.fromkeys(d for s in sets for d in s))}
-            self._members[slot] = (len(self._kinds), numbers, self._new_kind("demo"))
-            self._demos.append((len(self._kinds), _weights(sets, numbers)))
-            self._kinds += [self._members[slot][2]] * len(numbers)
-        self._pair_kinds = [self._new_kind("pair") for _ in self._groups]
+            first, count = len(self._kinds), max((d for s in sets for d in s), default=-1) + 1
+            self._kinds += [_DEMO] * count
+            self._demos.append((first, _weights(sets, count)))
         self._pairs: list[dict[_Key, int]] = [{} for _ in self._groups]
         self._configurations: dict[_Key, int] = {}
         self._rows: dict[_Key, tuple[Any, Any]] = {}
@@ -85,11 +80,8 @@ class Effects:
         self._moment = np.zeros(size)
         self._counts, self._totals = np.zeros(examples), np.zeros(examples)
         self._squares, self.observed = 0.0, 0
-        self._variances = np.array(self._start)
+        self._variances = np.array(START)
         self._example_variance, self._noise = EXAMPLE_START, NOISE_START
-        if like is not None:
-            self._variances = like._variances.copy()
-            self._example_variance, self._noise = like._example_variance, like._noise
 
     def observe(self, choice: Choice, examples: Sequence[int], scores: Sequence[float]) -> None:
         """Take note of what a configuration scored on some examples, by their positions."""
@@ -139,11 +131,6 @@ class Effects:
         new = spread * float(self._variances[_CONFIGURATION]) ** 0.5
         return Values(self, drawn, float(rng.normal()) * new)
 
-    def tried(self, slot: str) -> list[int]:
-        """The options of a slot that some configuration ran with."""
-        place = self._slots.index(slot)
-        return sorted({key[place] for key in self._rows})
-
     def estimate(self, choice: Choice) -> tuple[float, float]:
         """Expected mean score of a configuration over all examples, and its standard error."""
         columns, weights = self._row(self._key(choice), add=False)
@@ -169,11 +156,12 @@ class Effects:
         inverse = solve_triangular(self._factor, np.eye(len(kinds)), lower=True)
         covariance = inverse.T @ inverse
         spread = np.diag(covariance)
-        for kind, start in enumerate(self._start):
+        for kind in range(1, len(KINDS)):
             of_kind = kinds == kind
-            if kind != _MEAN and of_kind.any():
+            if of_kind.any():
                 seen = float((self._mean[of_kind] ** 2 + spread[of_kind]).sum())
-                learned = (seen + START_WEIGHT * start) / (int(of_kind.sum()) + START_WEIGHT)
+                weight = START_WEIGHT
+                learned = (seen + weight * START[kind]) / (int(of_kind.sum()) + weight)
                 self._variances[kind] = max(LEAST_VARIANCE, learned)
         met = self._counts > 0
         shares = by_example[:, met] / self._example_precision[met]
@@ -211,10 +199,10 @@ class Effects:
             held = np.nonzero(members[option])[0]
             columns += [self._starts[slot] + option, *(first + held)]
             weights += [1.0, *members[option][held]]
-        for group, pairs, kind in zip(self._groups, self._pairs, self._pair_kinds, strict=True):
+        for group, pairs in zip(self._groups, self._pairs, strict=True):
             pair = tuple(key[slot] for slot in group)
             if pair not in pairs and add:
-                pairs[pair] = self._new_term(kind)
+                pairs[pair] = self._new_term(_PAIR)
             if pair in pairs:
                 columns.append(pairs[pair])
         if add:
@@ -225,11 +213,6 @@ class Effects:
         if add:
             self._rows[key] = row
         return row
-
-    def _new_kind(self, name: str) -> int:
-        """A kind of terms, with a variance of its own."""
-        self._start.append(START[name])
-        return len(self._start) - 1
 
     def _new_term(self, kind: int) -> int:
         if len(self._kinds) == len(self._moment):
@@ -268,21 +251,6 @@ class Values:
                 choice[self._model._slots[slot]] = int(option)
         return choice
 
-    def options(self, slot: str) -> Any:
-        """The value of each option of a slot, beside the best options of its group."""
-        place = self._model._slots.index(slot)
-        group = next(n for n, group in enumerate(self._model._groups) if place in group)
-        axis = self._model._groups[group].index(place)
-        table = self._tables[group]
-        return table.max(axis=tuple(n for n in range(table.ndim) if n != axis))
-
-    def member(self, slot: str, name: str, rng: Any) -> float:
-        """The value of something that options of a slot may be made of; drawn where it is new."""
-        first, numbers, kind = self._model._members[slot]
-        if name in numbers:
-            return float(self._terms[first + numbers[name]])
-        return float(rng.normal() * self._model._variances[kind] ** 0.5)
-
     def of(self, choice: Choice) -> float:
         """The value of a configuration; of one that did not run, with a term drawn for it."""
         key = self._model._key(choice)
@@ -320,9 +288,9 @@ def _groups(slots: Sequence[str]) -> list[tuple[int, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
-def _weights(sets: Sequence[Sequence[str]], numbers: Mapping[str, int]) -> Any:
-    """What each option is made of; scaled so that options of any size vary alike."""
-    weights = np.zeros((len(sets), len(numbers)))
-    for option, names in enumerate(sets):
-        weights[option, [numbers[name] for name in names]] = 1 / max(1, len(names)) ** 0.5
+def _weights(sets: Sequence[Sequence[int]], count: int) -> Any:
+    """Which demos a set holds; scaled so that sets of any size vary alike."""
+    weights = np.zeros((len(sets), count))
+    for option, demos in enumerate(sets):
+        weights[option, list(demos)] = 1 / max(1, len(demos)) ** 0.5
     return weights

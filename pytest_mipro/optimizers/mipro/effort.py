@@ -13,7 +13,6 @@ BOOTSTRAP_SHARE = 0.15  # of the budget, at most
 # Options of a slot per LM call of a predictor's share: as many as can be told apart with it.
 INSTRUCTIONS_A_CALL, MOST_INSTRUCTIONS = 0.02, 24
 DEMO_SETS_A_CALL, MOST_DEMO_SETS = 0.06, 40
-VARIATIONS = 4  # as many demo sets at first as are added at a time, times this
 TRACES_A_CALL, MOST_TRACES = 0.05, 40
 
 
@@ -28,8 +27,6 @@ class Effort:
         val_size: validation examples at most.
         trials: configurations at most; None for as many as the calls allow.
         minibatch: examples of a configuration while exploring; None for all.
-        variations: demo sets per predictor that are added each time the search makes some from
-            those that did well.
     """
 
     calls: int
@@ -39,7 +36,6 @@ class Effort:
     val_size: int
     trials: int | None = None
     minibatch: int | None = None
-    variations: int = 0
 
     @property
     def bootstrap_calls(self) -> int:
@@ -58,12 +54,10 @@ class Effort:
         share = calls / predictors
         instructions = round(share * INSTRUCTIONS_A_CALL * (2 if limits.zero_shot else 1))
         runs = round(share)
-        demo_sets = min(MOST_DEMO_SETS, max(4, round(share * DEMO_SETS_A_CALL)))
         return cls(
             calls=calls,
             instructions=min(MOST_INSTRUCTIONS, max(1, instructions)),
-            demo_sets=demo_sets,
-            variations=demo_sets // VARIATIONS,
+            demo_sets=min(MOST_DEMO_SETS, max(4, round(share * DEMO_SETS_A_CALL))),
             traces=min(MOST_TRACES, max(2 * limits.bootstrapped, round(share * TRACES_A_CALL))),
             val_size=min(VALIDATION_EXAMPLES["heavy"], max(20, runs // 4)),
         )
@@ -78,5 +72,4 @@ class Effort:
             demo_sets=candidates or self.demo_sets,
             trials=trials or self.trials,
             minibatch=minibatch or self.minibatch,
-            variations=0 if candidates else self.variations,
         )

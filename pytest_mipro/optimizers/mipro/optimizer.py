@@ -15,13 +15,12 @@ from pytest_mipro.budget import Usage, calls_of
 from pytest_mipro.errors import SettingsError, TaskError
 from pytest_mipro.models import adapter_for
 from pytest_mipro.optimizers.mipro.bootstrap import Bootstrap
-from pytest_mipro.optimizers.mipro.demosets import DemoLimits, DemoPool, demo_sets, labeled_sets
+from pytest_mipro.optimizers.mipro.demosets import DemoLimits, demo_sets, labeled_sets
 from pytest_mipro.optimizers.mipro.effort import BOOTSTRAP_SHARE, Effort
 from pytest_mipro.optimizers.mipro.propose import Grounding, Proposer
 from pytest_mipro.optimizers.mipro.samplers import SAMPLERS
 from pytest_mipro.optimizers.mipro.search import (
     BLOCK,
-    GROW_AT,
     SearchPlan,
     SearchResult,
     in_order,
@@ -125,10 +124,14 @@ def optimize(
         scorer.submit(seed_prompts, example, kind="search")
     traces = bootstrap.finish(reporter)
     proposals = proposer.finish(traces.demos, reporter)
-    pool = DemoPool(traces.demos, labeled_sets(scorer.program, trainset), limits)
-    sets = demo_sets(seed_prompts, pool, count=effort.demo_sets, seed=seed)
-    # TPE searches the space that it began with.
-    variations = effort.variations if sampler == "outcomes" and not limits.zero_shot else 0
+    sets = demo_sets(
+        seed_prompts,
+        traces.demos,
+        labeled_sets(scorer.program, trainset),
+        limits=limits,
+        count=effort.demo_sets,
+        seed=seed,
+    )
     plan = SearchPlan(
         calls=max(1, effort.calls - traces.calls - proposals.calls),
         seed=seed,
@@ -136,11 +139,8 @@ def optimize(
         trials=effort.trials,
         minibatch=effort.minibatch,
         sampler=sampler,
-        variations=variations,
-        pool=pool,
     )
-    space = Space(proposals.instructions, sets, room=len(GROW_AT) * variations)
-    result = search(scorer, space, examples, plan, reporter)
+    result = search(scorer, Space(proposals.instructions, sets), examples, plan, reporter)
     return Compiled(
         result.prompts,
         result.score,

@@ -13,19 +13,8 @@ from typing import Any
 import numpy as np
 import optuna
 
-from pytest_mipro.optimizers.mipro.demosets import (
-    MAX_ATTEMPTS_PER_SET,
-    DemoLimits,
-    DemoPool,
-    DemoSet,
-    variation,
-)
 from pytest_mipro.optimizers.mipro.effects import Effects
 from pytest_mipro.optimizers.mipro.space import Choice, Space
-from pytest_mipro.prompts import Demo
-
-Variations = Mapping[str, Sequence[tuple[DemoSet, int]]]
-"""Per predictor, new demo sets, each with the option that it was made from."""
 
 SAMPLERS = ("outcomes", "tpe")
 
@@ -63,65 +52,20 @@ class OutcomeSampler(optuna.samplers.BaseSampler):
     def __init__(
         self, space: Space, examples: int, seed: int, open_to: Callable[[Choice], bool]
     ) -> None:
+        self.model = Effects(space.slots(), space.members(), examples)
         self.finalists: Sequence[dict[str, int]] = ()
-        self._examples = examples
-        self.model = self._begin(space)
+        self._slots = space.slots()
         self._rng = np.random.default_rng([seed, 7])
         self._plain = random.Random(f"sampler-{seed}")
         self._open_to = open_to
-        self._fits = 0
+        self._heard: set[int] = set()
+        self._fitted_at = self._fits = 0
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial
     ) -> dict[str, optuna.distributions.BaseDistribution]:
         """All slots are chosen together."""
-        return distributions(self.space.most())
-
-    def grow(self, space: Space) -> None:
-        """Go on with a space that has more demo sets; what was learned is learned anew for it."""
-        self.model = self._begin(space, like=self.model)
-
-    def _begin(self, space: Space, like: Effects | None = None) -> Effects:
-        self.space, self._slots = space, space.slots()
-        self._heard: set[int] = set()
-        self._fitted_at = 0
-        return Effects(self._slots, space.members(), self._examples, like=like)
-
-    def variations(self, study: optuna.Study, pool: DemoPool, count: int) -> Variations:
-        """New demo sets for each predictor, made from those that look good.
-
-        Parents are drawn as configurations are: by Thompson sampling over the model.
-        """
-        self.fitted(study)
-        return {name: self._variations(name, pool, count) for name in self.space.demo_sets}
-
-    def _variations(self, name: str, pool: DemoPool, count: int) -> list[tuple[DemoSet, int]]:
-        sets, demos = self.space.demo_sets[name], pool.of(name)
-        known = {frozenset(demo.key() for demo in demo_set) for demo_set in sets}
-        made: list[tuple[DemoSet, int]] = []
-        for _ in range(count * MAX_ATTEMPTS_PER_SET if demos else 0):
-            if len(made) == count:
-                break
-            new, parent = self._variation(name, demos, pool.limits)
-            identity = frozenset(demo.key() for demo in new)
-            if identity not in known:
-                known.add(identity)
-                made.append((new, parent))
-        return made
-
-    def _variation(
-        self, name: str, demos: Sequence[Demo], limits: DemoLimits
-    ) -> tuple[DemoSet, int]:
-        slot, sets = f"{name}.demos", self.space.demo_sets[name]
-        values = self.model.draw(self._rng, 1.0)
-        worths = values.options(slot)
-        tried = sorted(self.model.tried(slot), key=lambda option: -worths[option])
-        parent, other = tried[0], tried[min(1, len(tried) - 1)]
-
-        def worth(demo: Demo) -> float:
-            return values.member(slot, demo.key(), self._rng)
-
-        return variation(sets[parent], sets[other], demos, limits, worth, self._plain), parent
+        return distributions(self._slots)
 
     def sample_relative(
         self,

@@ -20,7 +20,6 @@ from typing import Any
 import optuna
 
 from pytest_mipro.optimizers.mipro import samplers
-from pytest_mipro.optimizers.mipro.demosets import DemoPool
 from pytest_mipro.optimizers.mipro.space import Choice, Space
 from pytest_mipro.outcome import Outcome, means_over
 from pytest_mipro.progress import Reporter
@@ -31,7 +30,6 @@ BLOCK = 5  # examples between two decisions
 DROP_ERRORS = 0.5  # standard errors behind the leader at which TPE's trials are dropped
 PRIOR_VARIANCE = 0.25  # of a coin toss
 FINAL_SHARE = 0.3  # of the budget, for the configurations that look best
-GROW_AT = (0.3, 0.5, 0.7)  # of what is spent on exploring: when demo sets are added
 LEAST_FINALISTS, MOST_FINALISTS = 3, 8
 UNSURPRISED = 20.0  # outcomes' worth of doubt about how far the finalists were overrated
 LEAST_CALLS_A_RUN = 0.05  # when nearly all is answered from the store of responses
@@ -91,9 +89,6 @@ class SearchPlan:
 
     Attributes:
         calls: LM calls to spend.
-        variations: demo sets per predictor that are added at each of GROW_AT, made from those that
-            did well.
-        pool: what they are made of.
         trials: different configurations at most; None for as many as the calls allow.
         minibatch: examples of a configuration while exploring; None for all.
         sampler: what proposes configurations, by name.
@@ -107,8 +102,6 @@ class SearchPlan:
     trials: int | None = None
     minibatch: int | None = None
     sampler: str = "outcomes"
-    variations: int = 0
-    pool: DemoPool | None = None
 
 
 def in_order(valset: Sequence[Any], seed: int) -> list[Any]:
@@ -204,8 +197,7 @@ class _Race:
         self.space, self.plan, self.reporter = space, plan, reporter
         self.model = samplers.OutcomeSampler(space, len(examples), plan.seed, self.open_to)
         self.study = optuna.create_study(direction="maximize", sampler=self.model)
-        self.distributions = samplers.distributions(space.most())
-        self._grow_at = deque(GROW_AT if space.room else ())
+        self.distributions = samplers.distributions(space.slots())
         self.running: deque[_Visit] = deque()
         self.explored = False
         self._forecasts: list[_Forecast] = []
@@ -215,7 +207,7 @@ class _Race:
         ahead = min(MOST_AHEAD, max(LOOK_AHEAD, SHARE_AHEAD * runs / scorer.threads))
         self._width = max(2 * BLOCK, math.ceil(ahead * scorer.threads))
         self._asked: set[str] = set()
-        self._runs, self._dearest = 0, 0
+        self._runs = 0
 
     @property
     def spent(self) -> int:
@@ -240,23 +232,11 @@ class _Race:
         # Before there is anything to go by, a run is taken to call each predictor once.
         each = len(self.space.instructions) if not self._runs else self.spent / self._runs
         left = self.plan.calls * share - self.spent
-        likely = left / max(each, LEAST_CALLS_A_RUN) - self.under_way
-        # What is under way may all turn out dear, and the calls in flight are all that may be over.
-        dearest = max(len(self.space.instructions), self._dearest)
-        return min(likely, (left + self._scorer.threads) / dearest - self.under_way)
+        return left / max(each, LEAST_CALLS_A_RUN) - self.under_way
 
     def affordable(self) -> int:
         """The same, as far as the pool can take them."""
         return min(int(self.affordable_runs()), self._width - self.under_way)
-
-    def grow_if_due(self) -> None:
-        """Add demo sets that vary the good ones, at set shares of what is spent on exploring."""
-        pool, budget = self.plan.pool, self.plan.calls * (1 - FINAL_SHARE)
-        while self._grow_at and self.spent >= self._grow_at[0] * budget and pool is not None:
-            self._grow_at.popleft()
-            made = self.model.variations(self.study, pool, self.plan.variations)
-            self.space = self.space.with_more(made)
-            self.model.grow(self.space)
 
     def begin_final(self) -> None:
         """Leave only the best and the seed prompt in the race: so many as can meet most of the
@@ -290,7 +270,6 @@ class _Race:
         for outcome in outcomes:
             # A program that asks its LMs by ways of its own is taken to call each predictor once.
             self._asked.update(outcome.requests or self._unseen_calls())
-            self._dearest = max(self._dearest, len(outcome.requests))
         self._runs += len(outcomes)
         favourite = max(self.runners.values(), key=lambda runner: len(runner.outcomes))
         self.reporter.advance(self.spent, visit.runner.mean(), favourite.mean())
@@ -393,8 +372,6 @@ def _explore_by_outcomes(race: _Race) -> None:
         visit = race.take()
         visit.trial.set_user_attr(samplers.OUTCOMES, race.outcomes(visit))
         race.study.tell(visit.trial, visit.runner.mean())
-        if not race.explored:
-            race.grow_if_due()
 
 
 def _explore_by_tpe(race: _Race) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 
 from pytest_mipro.optimizers.mipro.demosets import DemoSet
@@ -16,18 +16,10 @@ Choice = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Space:
-    """The instructions and demo sets to choose from, per predictor; index 0 is the seed prompt.
-
-    Attributes:
-        instructions, demo_sets: the options.
-        kin: per predictor, which set each demo set goes back to; itself, unless it is a variation.
-        room: demo sets that may be added to each predictor's later on.
-    """
+    """The instructions and demo sets to choose from, per predictor; index 0 is the seed prompt."""
 
     instructions: Mapping[str, Sequence[str]]
     demo_sets: Mapping[str, Sequence[DemoSet]]
-    kin: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    room: int = 0
 
     @property
     def size(self) -> int:
@@ -41,27 +33,6 @@ class Space:
             slots[f"{name}.instruction"] = len(self.instructions[name])
             slots[f"{name}.demos"] = len(self.demo_sets[name])
         return slots
-
-    def most(self) -> dict[str, int]:
-        """Number of options per slot when all demo sets have been added that there is room for."""
-        return {
-            slot: count + (self.room if slot.endswith(".demos") else 0)
-            for slot, count in self.slots().items()
-        }
-
-    def roots(self, name: str) -> Sequence[int]:
-        """Per demo set of a predictor, the set that it goes back to."""
-        return self.kin.get(name) or range(len(self.demo_sets[name]))
-
-    def with_more(self, sets: Mapping[str, Sequence[tuple[DemoSet, int]]]) -> Space:
-        """The space with variations added, each given with the set that it was made from."""
-        demo_sets, kin = {}, {}
-        for name, known in self.demo_sets.items():
-            added, roots = sets.get(name, ()), self.roots(name)
-            demo_sets[name] = [*known, *(demos for demos, _ in added)]
-            kin[name] = [*roots, *(roots[parent] for _, parent in added)]
-        room = self.room - max(map(len, sets.values()), default=0)
-        return Space(self.instructions, demo_sets, kin, room)
 
     def seed(self) -> dict[str, int]:
         """The choice that is the seed prompt."""
@@ -83,22 +54,20 @@ class Space:
         for options in product(*(range(n) for n in slots.values())):
             yield dict(zip(slots, options, strict=True))
 
-    def members(self) -> dict[str, list[tuple[str, ...]]]:
-        """Per slot of demo sets, what each set is made of: its demos, its size, and its kin.
+    def members(self) -> dict[str, list[tuple[int, ...]]]:
+        """Per slot of demo sets, what each set is made of, by number: its demos, and its size.
 
-        Sets that share one of them are alike, and what is learned of one says something of the
-        other.
+        Sets that share a demo or a size are alike, and what is learned of one says something of
+        the other.
         """
-        members = {}
+        members: dict[str, list[tuple[int, ...]]] = {}
         for name, sets in self.demo_sets.items():
-            roots = self.roots(name)
-            families = {root for n, root in enumerate(roots) if root != n}
+            numbers: dict[str, int] = {}
             members[f"{name}.demos"] = [
-                (
-                    f"{len(demos)} demos",
-                    *((f"kin of {root}",) if root in families else ()),
-                    *(demo.key() for demo in demos),
+                tuple(
+                    numbers.setdefault(part, len(numbers))
+                    for part in (f"{len(demos)} demos", *(demo.key() for demo in demos))
                 )
-                for demos, root in zip(sets, roots, strict=True)
+                for demos in sets
             ]
         return members
