@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 
-from benchmarks import gains, latency, scoring
+from benchmarks import gains, gates, latency, scoring, verdicts
 from benchmarks.landscapes import LANDSCAPES
 
 
@@ -55,6 +55,16 @@ def _scoring(seeds: range) -> Iterator[str]:
     yield scoring.memory()
 
 
+def _verdicts(seeds: range) -> Iterator[str]:
+    yield verdicts.alarms()
+    yield verdicts.fast()
+
+
+def _gates(seeds: range) -> Iterator[str]:
+    yield gates.replay()
+    yield gates.start_up()
+
+
 def _embedded(seeds: range) -> Iterator[str]:
     from benchmarks import embedded
 
@@ -70,6 +80,8 @@ PARTS: dict[str, Callable[[range], Iterator[str]]] = {
     "predictors": _predictors,
     "latency": _latency,
     "scoring": _scoring,
+    "verdicts": _verdicts,
+    "gates": _gates,
     "embedded": _embedded,
 }
 

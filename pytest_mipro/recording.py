@@ -18,13 +18,8 @@ from typing import Any
 from pytest_mipro import atomic
 from pytest_mipro.errors import PromptFileError
 from pytest_mipro.outcome import Outcome
-from pytest_mipro.responses import (
-    Answer,
-    ResponseStore,
-    loaded,
-    plain_outputs,
-    plain_request,
-)
+from pytest_mipro.requests import loaded, plain_outputs, plain_request
+from pytest_mipro.responses import Answer, ResponseStore
 
 FORMAT = 1
 LARGE = 1_000_000  # bytes from which a recording is compressed

@@ -8,7 +8,6 @@ so an interrupted run that is run again pays only for what is missing.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import sqlite3
 import threading
@@ -24,18 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mipro.errors import MiproError, NotRecorded
+from pytest_mipro.requests import canonical, key_of, loaded, plain_outputs
+from pytest_mipro.slots import CallSlots
 
-# What says how to reach the LM, and not what is asked of it.
-CONNECTION = frozenset(
-    {
-        *("api_key", "api_base", "api_version", "base_url", "timeout", "num_retries"),
-        *("headers", "extra_headers", "default_headers", "http_client", "client"),
-        *("max_retries", "organization", "project", "cache", "callbacks", "user"),
-        *("azure_ad_token", "azure_ad_token_provider", "vertex_credentials"),
-        *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
-    }
-)
-_ASKED = frozenset({"response_format", "tools", "functions", "tool_choice"})
 BUSY_SECONDS = 60.0  # how long to wait while another process writes
 
 
@@ -46,6 +36,8 @@ class Asking:
         reused: called with the token counts of a response that was not paid for now.
         slots: bounds the calls under way; held during a call, and not while waiting for an
             answer that another run asked for.
+        turn: place in the order in which runs were asked for; of those that wait for a slot, the
+            lowest goes first.
         repeat: which evaluation of the same example this is; all but the first ask anew.
         store: the store that answers.
 
@@ -55,17 +47,22 @@ class Asking:
         unrecorded: the first request that a recording had no answer to.
     """
 
-    __slots__ = ("_asked", "keys", "lost", "repeat", "reused", "slots", "store", "unrecorded")
+    __slots__ = (
+        *("_asked", "keys", "lost", "repeat", "reused"),
+        *("slots", "store", "turn", "unrecorded"),
+    )
 
     def __init__(
         self,
         reused: Callable[[Mapping[str, Any]], None],
-        slots: threading.Semaphore | None = None,
+        slots: CallSlots | None = None,
+        turn: int = 0,
         repeat: int = 0,
         store: ResponseStore | None = None,
     ) -> None:
         self.reused = reused
         self.slots = slots
+        self.turn = turn
         self.repeat = repeat
         self.store = store
         self.keys: list[str] = []
@@ -312,54 +309,6 @@ def _answering(kind: Any) -> Any:
     return Answering
 
 
-def canonical(lm: Any, prompt: Any, messages: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What is asked, without how it is reached, as plain values."""
-    from dspy import lm15
-
-    request = kwargs.get("request", prompt)
-    asked: dict[str, Any] = {"model": lm.model, "type": lm.model_type}
-    if isinstance(request, lm15.Request):
-        from dspy._vendor.lm15.serde import request_to_dict
-
-        return {
-            **asked,
-            "request": _lm15_without_connection(request_to_dict(request)),
-            "rollout_id": kwargs.get("rollout_id"),
-        }
-    settings = {**lm.kwargs, **kwargs}
-    settings = _without_connection({k: v for k, v in sorted(settings.items()) if v is not None})
-    shown = messages if messages is not None else [{"role": "user", "content": prompt}]
-    return {**asked, "messages": shown, "settings": settings}
-
-
-def _lm15_without_connection(request: dict[str, Any]) -> dict[str, Any]:
-    if isinstance(request.get("config"), dict):
-        return {**request, "config": _without_connection(request["config"])}
-    return request
-
-
-def _without_connection(settings: Any) -> Any:
-    """Settings, at any depth, without what says how to reach the LM.
-
-    Schemas and tools are left as they are: a field named ``user`` is part of what is asked.
-    """
-    if isinstance(settings, dict):
-        return {
-            name: value if name in _ASKED else _without_connection(value)
-            for name, value in settings.items()
-            if name not in CONNECTION
-        }
-    if isinstance(settings, list):
-        return [_without_connection(value) for value in settings]
-    return settings
-
-
-def key_of(request: Mapping[str, Any]) -> str:
-    """The name under which a canonical request is filed."""
-    text = json.dumps(request, sort_keys=True, ensure_ascii=False, default=plain_request)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
 def _run_key(lm: Any, prompt: Any, messages: Any, kwargs: Any) -> tuple[str, dict[str, Any]]:
     """The key of a request, told apart from the same one earlier in a run; and the request."""
     request = canonical(lm, prompt, messages, kwargs)
@@ -392,7 +341,7 @@ def _past_the_cache(lm: Any) -> dict[str, Any]:
 
 def _slot() -> AbstractContextManager[Any]:
     run = RUN.get()
-    return nullcontext() if run is None or run.slots is None else run.slots
+    return nullcontext() if run is None or run.slots is None else run.slots.held(run.turn)
 
 
 @asynccontextmanager
@@ -400,10 +349,10 @@ async def _awaited_slot() -> AsyncIterator[None]:
     """A call slot for a coroutine, waited for without holding up its event loop."""
     run = RUN.get()
     slots = None if run is None else run.slots
-    if slots is None:
+    if run is None or slots is None:
         yield
         return
-    await asyncio.to_thread(slots.acquire)
+    await asyncio.to_thread(slots.acquire, run.turn)
     try:
         yield
     finally:
@@ -469,17 +418,6 @@ class _Tracker:
             self._onward.add_cost(self.cost)
 
 
-def plain_request(value: Any) -> Any:
-    """A part of a request that JSON does not know, as plain values."""
-    if isinstance(value, type):
-        schema = getattr(value, "model_json_schema", None)
-        return [value.__qualname__, schema() if schema else None]
-    for method in ("model_dump", "to_dict", "toDict"):
-        if hasattr(value, method):
-            return getattr(value, method)()
-    return repr(value)
-
-
 def dumped(answer: Answer) -> str | None:
     """The record of an answer, or None for one that has no plain form."""
     try:
@@ -489,23 +427,3 @@ def dumped(answer: Answer) -> str | None:
         )
     except (TypeError, ValueError):
         return None
-
-
-def plain_outputs(outputs: Any) -> Any:
-    """What an LM returned, as plain values that :func:`loaded` turns back."""
-    from dspy import lm15
-
-    if isinstance(outputs, lm15.Response):
-        from dspy._vendor.lm15.serde import response_to_dict
-
-        return {"response": response_to_dict(outputs)}
-    return outputs
-
-
-def loaded(outputs: Any) -> Any:
-    """What an LM returned, from its plain form."""
-    if isinstance(outputs, dict) and set(outputs) == {"response"}:
-        from dspy._vendor.lm15.serde import response_from_dict
-
-        return response_from_dict(outputs["response"])
-    return outputs

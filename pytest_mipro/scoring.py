@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import inspect
 import itertools
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -19,6 +18,7 @@ from pytest_mipro.models import adapter_for
 from pytest_mipro.outcome import Outcome, cause_of, failed, is_infrastructure, is_success, to_score
 from pytest_mipro.prompts import Prompts, digest, with_prompts
 from pytest_mipro.responses import RUN, Asking, ResponseStore
+from pytest_mipro.slots import CallSlots
 
 TICK_SECONDS = 0.25
 RUNS_PER_SLOT = 3
@@ -70,7 +70,8 @@ class Scorer:
         # More runs than LM calls may be under way: one that waits for an answer that another
         # run asked for takes no slot.
         self._pool = ThreadPoolExecutor(RUNS_PER_SLOT * threads, thread_name_prefix="mipro")
-        self._slots = threading.BoundedSemaphore(slots or threads)
+        self._slots = CallSlots(slots or threads)
+        self._turns = itertools.count()
         self._context = contextvars.copy_context()
         self._contexts: dict[tuple[str, int], tuple[Any, contextvars.Context]] = {}
         self._entered: list[tuple[contextvars.Context, Any]] = []
@@ -79,7 +80,9 @@ class Scorer:
         self._programs: dict[str, Any] = {}
         self._digests: dict[int, tuple[Prompts, str]] = {}
 
-    def submit(self, prompts: Prompts, example: Any, *, kind: str) -> Future[Outcome]:
+    def submit(
+        self, prompts: Prompts, example: Any, *, kind: str, after: int = 0
+    ) -> Future[Outcome]:
         """Start (or find) the run of ``example`` with ``prompts``.
 
         Only the thread that made the scorer may call this.
@@ -88,6 +91,7 @@ class Scorer:
             prompts: the prompts of every predictor.
             example: a ``dspy.Example`` with declared inputs.
             kind: what the LM calls are counted as.
+            after: so many runs and calls that are asked for later go before this one.
 
         Returns:
             The outcome to come. Its ``result()`` raises a MetricError if the metric did.
@@ -96,8 +100,10 @@ class Scorer:
         entry = self._memo.get((name, id(example)))
         if entry is None:
             program = self._program(name, prompts)
+            turn = next(self._turns) + after
+            context = self._context_of(kind, None)
             future: Future[Outcome] = self._pool.submit(
-                self._in_context, self._context_of(kind, None), kind, self.run, program, example
+                self._in_context, context, kind, turn, self.run, program, example
             )
             # The example is kept, so that its id is not given to another.
             self._memo[name, id(example)] = (example, future)
@@ -107,7 +113,8 @@ class Scorer:
 
     def call(self, function: Callable[[], Any], *, kind: str, lm: Any = None) -> Future[Any]:
         """Run any function that calls LMs on the pool, counted as ``kind``."""
-        return self._pool.submit(self._in_context, self._context_of(kind, lm), kind, function)
+        context, turn = self._context_of(kind, lm), next(self._turns)
+        return self._pool.submit(self._in_context, context, kind, turn, function)
 
     def traced(self, program: Any, example: Any, *, kind: str) -> Future[Outcome]:
         """Run ``example`` on another program, as when bootstrapping, and keep the trace."""
@@ -155,7 +162,9 @@ class Scorer:
             program = self._program(name, prompts)
             self._work(
                 batch,
-                lambda n: self._asking(kind, self.run, program, examples[n], repeat=repeat),
+                lambda n: self._asking(
+                    kind, next(self._turns), self.run, program, examples[n], repeat=repeat
+                ),
                 kind,
             )
         outcomes = []
@@ -254,16 +263,16 @@ class Scorer:
                 "a metric must return a score for every prediction, 0 for a bad one"
             ) from error
 
-    def _in_context(
-        self, context: contextvars.Context, kind: str, function: Callable[..., Any], *args: Any
-    ) -> Any:
-        return context.copy().run(self._asking, kind, function, *args)
+    def _in_context(self, context: contextvars.Context, *args: Any) -> Any:
+        return context.copy().run(self._asking, *args)
 
-    def _asking(self, kind: str, function: Callable[..., Any], *args: Any, repeat: int = 0) -> Any:
+    def _asking(
+        self, kind: str, turn: int, function: Callable[..., Any], *args: Any, repeat: int = 0
+    ) -> Any:
         def reused(usage: Mapping[str, Any]) -> None:
             self.meter.add_reused(kind, usage)
 
-        run = Asking(reused, self._slots, repeat, self.store)
+        run = Asking(reused, self._slots, turn, repeat, self.store)
         token = RUN.set(run)
         try:
             result = function(*args)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal
 
-from pytest_mipro.budget import calls_of
 from pytest_mipro.errors import SettingsError
 
 Auto = Literal["light", "medium", "heavy"]
@@ -20,7 +19,8 @@ Sampler = Literal["outcomes", "tpe"]
 Adapter = Literal["chat", "json", "xml", "plain"]
 
 
-@dataclass(frozen=True)
+# Every pytest start pays for these classes, so they have no more methods than they need.
+@dataclass(frozen=True, eq=False, repr=False)
 class Rule:
     """What a setting accepts.
 
@@ -50,11 +50,17 @@ class Rule:
     metavar: str = "N"
 
 
+def _budget(value: str) -> object:
+    from pytest_mipro.budget import calls_of
+
+    return calls_of(value)
+
+
 def _setting(default: Any, rule: Rule) -> Any:
     return field(default=default, metadata={"rule": rule})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Settings:
     """All settings of one test, after the precedence rule has been applied.
 
@@ -120,7 +126,7 @@ class Settings:
             str,
             "LM calls to optimise within, such as 400calls (default: as auto says)",
             cli=True,
-            check=calls_of,
+            check=_budget,
             metavar="LIMIT",
         ),
     )

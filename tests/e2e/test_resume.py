@@ -98,7 +98,7 @@ def test_a_killed_run_goes_on_where_it_was(paths: tuple[Path, Path]) -> None:
     finished(whole)
     seconds = time.monotonic() - began
     rng = random.Random(4)
-    kills = 4
+    kills = 20
     for _ in range(kills):
         killed_after(killed, rng.uniform(0.3, 0.9) * seconds)
     output = finished(killed)

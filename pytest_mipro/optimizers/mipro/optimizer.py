@@ -33,6 +33,9 @@ from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
 from pytest_mipro.task import check_examples, check_program
 
+WARM_UP_CALLS = 60  # of the budget, for each example that the seed prompt meets at first
+# Runs and calls that go before those: they fill the slots that bootstrapping and proposing leave.
+GOES_BEFORE = 1_000
 MINIBATCH = 35  # the default of dspy.MIPROv2
 
 
@@ -119,9 +122,9 @@ def optimize(
         most_calls=effort.bootstrap_calls,
         seed=seed,
     )
-    warm_up = min(len(examples), max(BLOCK, scorer.threads), max(BLOCK, effort.calls // 20))
+    warm_up = min(len(examples), 2 * scorer.threads, max(BLOCK, effort.calls // WARM_UP_CALLS))
     for example in examples[:warm_up]:
-        scorer.submit(seed_prompts, example, kind="search")
+        scorer.submit(seed_prompts, example, kind="search", after=GOES_BEFORE)
     traces = bootstrap.finish(reporter)
     proposals = proposer.finish(traces.demos, reporter)
     sets = demo_sets(

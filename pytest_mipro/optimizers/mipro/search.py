@@ -30,6 +30,7 @@ BLOCK = 5  # examples between two decisions
 DROP_ERRORS = 0.5  # standard errors behind the leader at which TPE's trials are dropped
 PRIOR_VARIANCE = 0.25  # of a coin toss
 FINAL_SHARE = 0.3  # of the budget, for the configurations that look best
+PROVISIONAL_SHARE = 0.15  # of the finalists' runs, while the last explorations are under way
 LEAST_FINALISTS, MOST_FINALISTS = 3, 8
 UNSURPRISED = 20.0  # outcomes' worth of doubt about how far the finalists were overrated
 LEAST_CALLS_A_RUN = 0.05  # when nearly all is answered from the store of responses
@@ -138,7 +139,7 @@ def search(
     else:
         _explore_by_outcomes(race)
     reporter.phase("finalists", plan.calls)
-    race.begin_final()
+    race.choose_finalists()
     _explore_by_outcomes(race)
     return race.result()
 
@@ -175,6 +176,7 @@ class _Visit:
     start: int
     futures: Sequence[Future[Outcome]]
     trial: Any
+    exploring: bool
 
 
 class _Race:
@@ -207,7 +209,7 @@ class _Race:
         ahead = min(MOST_AHEAD, max(LOOK_AHEAD, SHARE_AHEAD * runs / scorer.threads))
         self._width = max(2 * BLOCK, math.ceil(ahead * scorer.threads))
         self._asked: set[str] = set()
-        self._runs = 0
+        self._runs, self._provisional, self._dearest = 0, 0, len(space.instructions)
 
     @property
     def spent(self) -> int:
@@ -219,6 +221,11 @@ class _Race:
         """Program runs that are asked for and not taken yet."""
         return sum(len(visit.futures) for visit in self.running)
 
+    @property
+    def exploring(self) -> bool:
+        """Whether explorations are under way."""
+        return any(visit.exploring for visit in self.running)
+
     def open_to(self, choice: Choice) -> bool:
         """Whether a configuration may meet more examples."""
         runner = self.runners.get(self._key(choice))
@@ -226,24 +233,42 @@ class _Race:
             return runner.submitted < self._limit()
         return self.plan.trials is None or len(self.runners) < self.plan.trials
 
+    def has_explored(self) -> bool:
+        """Whether this part's budget is spent, and enough is known to choose finalists, though
+        explorations may be under way."""
+        known = self._runs >= samplers.WARM_UP
+        return not self.explored and known and self.affordable_runs() < 1
+
     def affordable_runs(self) -> float:
         """Program runs that the rest of this part's budget allows."""
         share = 1.0 if self.explored else 1 - FINAL_SHARE
         # Before there is anything to go by, a run is taken to call each predictor once.
         each = len(self.space.instructions) if not self._runs else self.spent / self._runs
         left = self.plan.calls * share - self.spent
-        return left / max(each, LEAST_CALLS_A_RUN) - self.under_way
+        likely = left / max(each, LEAST_CALLS_A_RUN) - self.under_way
+        # Near the end of the budget, what is under way may turn out dearer than the runs so far;
+        # the calls in flight are all that may be over.
+        over = self.plan.calls - self.spent + self._scorer.threads
+        return min(likely, over / max(self._dearest, 1) - self.under_way)
 
     def affordable(self) -> int:
         """The same, as far as the pool can take them."""
-        return min(int(self.affordable_runs()), self._width - self.under_way)
+        runs = min(int(self.affordable_runs()), self._width - self.under_way)
+        return min(runs, self._provisional) if self.explored and self.exploring else runs
 
-    def begin_final(self) -> None:
+    def choose_finalists(self) -> None:
         """Leave only the best and the seed prompt in the race: so many as can meet most of the
-        examples with what is left."""
-        self.explored = True
-        runs = self.affordable_runs() / len(self._examples)
-        count = min(MOST_FINALISTS, max(LEAST_FINALISTS, math.ceil(runs) + 1))
+        examples with what is left.
+
+        The last explorations may still be under way, so that no slot waits for them; when they
+        have been taken, the finalists are chosen again.
+        """
+        first, self.explored = not self.explored, True
+        runs = self.affordable_runs()
+        if first:
+            self._provisional = int(PROVISIONAL_SHARE * runs)
+        count = math.ceil(runs / len(self._examples)) + 1
+        count = min(MOST_FINALISTS, max(LEAST_FINALISTS, count))
         best = self.model.best(self.study, count)
         self._forecasts = [self._forecast(choice) for choice in best]
         seed = self.space.seed()
@@ -258,8 +283,10 @@ class _Race:
         if not block:
             return False
         futures = [self._scorer.submit(runner.prompts, ex, kind="search") for ex in block]
-        self.running.append(_Visit(runner, runner.submitted, futures, trial))
+        exploring = not self.explored
+        self.running.append(_Visit(runner, runner.submitted, futures, trial, exploring))
         runner.submitted += len(block)
+        self._provisional -= 0 if exploring else len(block)
         return True
 
     def take(self) -> _Visit:
@@ -270,6 +297,7 @@ class _Race:
         for outcome in outcomes:
             # A program that asks its LMs by ways of its own is taken to call each predictor once.
             self._asked.update(outcome.requests or self._unseen_calls())
+            self._dearest = max(self._dearest, len(outcome.requests))
         self._runs += len(outcomes)
         favourite = max(self.runners.values(), key=lambda runner: len(runner.outcomes))
         self.reporter.advance(self.spent, visit.runner.mean(), favourite.mean())
@@ -367,11 +395,13 @@ def _explore_by_outcomes(race: _Race) -> None:
             if not visited:
                 race.study.tell(trial, state=optuna.trial.TrialState.FAIL)
             repeats = 0 if visited else repeats + 1
-        if not race.running:
+        if race.has_explored() or not race.running:
             return
         visit = race.take()
         visit.trial.set_user_attr(samplers.OUTCOMES, race.outcomes(visit))
         race.study.tell(visit.trial, visit.runner.mean())
+        if race.explored and visit.exploring and not race.exploring:
+            race.choose_finalists()
 
 
 def _explore_by_tpe(race: _Race) -> None:
