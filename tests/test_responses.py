@@ -9,7 +9,8 @@ import pytest
 from scripted import Asked, Sorter, answer_right, scripted_lm
 
 from pytest_mipro.errors import MiproError
-from pytest_mipro.responses import RUN, Asking, ResponseStore, canonical, key_of
+from pytest_mipro.requests import canonical, key_of
+from pytest_mipro.responses import RUN, Asking, ResponseStore
 
 
 def ask(lm, text="text number 4"):
