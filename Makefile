@@ -9,7 +9,7 @@ help:
 	@echo "make demo   optimise the example's prompts on the embedded LM and show what it gained"
 	@echo "make test   run the test suite"
 	@echo "make lint   ruff and mypy"
-	@echo "make benchmarks   measure beside dspy.MIPROv2 and dspy.Evaluate (about two hours on 2 cores)"
+	@echo "make benchmarks   measure beside dspy.MIPROv2 and dspy.Evaluate (about two hours on 2 cores; python -m benchmarks PART for a part)"
 
 install: $(INSTALLED)
 

@@ -52,7 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                 dest=name,
                 metavar="{" + ",".join(rule.choices) + "}" if rule.choices else rule.metavar,
                 default=None,
-                help=f"{rule.help} (default: ini {name}, else {field.default})",
+                help=f"{rule.help} ({_twin(name, field.default)})",
             )
         if rule.ini:
             kinds = {int: "int", float: "float", bool: "bool"}
@@ -178,6 +178,10 @@ def _sent(terminalreporter: Any, name: str) -> list[Any]:
     """What the reports of all tests carry, from xdist's workers too."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     return [entry for report in reports for entry in getattr(report, name, ())]
+
+
+def _twin(name: str, default: Any) -> str:
+    return f"ini {name}" if default is None else f"default: ini {name}, else {default}"
 
 
 def _ini(config: pytest.Config, name: str) -> Any:
