@@ -198,6 +198,12 @@ def test_a_deleted_prompt_file_is_missing(copy):
     assert "--mipro-optimize" in done.stdout
 
 
+def test_the_committed_recordings_are_replayed_without_the_lm(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "no_embedded_lm"))
+    done = run_example("--mipro-replay")
+    assert "2 passed" in done.stdout, done.stdout
+
+
 def test_the_committed_prompts_are_loaded_without_pytest():
     done = subprocess.run(
         [sys.executable, "-m", "triage", "I was charged twice, pay me back at once!"],
