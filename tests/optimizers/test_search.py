@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from scripted import Pipeline, Sorter, exact, examples, hash_of, scripted_lm
 
-from pytest_mipro.optimizers.mipro.search import SearchPlan, in_order, search
+from pytest_mipro.optimizers.mipro.race import SearchPlan
+from pytest_mipro.optimizers.mipro.search import in_order, search
 from pytest_mipro.optimizers.mipro.space import Space
 from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import Demo

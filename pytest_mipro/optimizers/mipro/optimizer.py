@@ -18,14 +18,9 @@ from pytest_mipro.optimizers.mipro.bootstrap import Bootstrap
 from pytest_mipro.optimizers.mipro.demosets import DemoLimits, demo_sets, labeled_sets
 from pytest_mipro.optimizers.mipro.effort import BOOTSTRAP_SHARE, Effort
 from pytest_mipro.optimizers.mipro.propose import Grounding, Proposer
+from pytest_mipro.optimizers.mipro.race import BLOCK, SearchPlan, SearchResult
 from pytest_mipro.optimizers.mipro.samplers import SAMPLERS
-from pytest_mipro.optimizers.mipro.search import (
-    BLOCK,
-    SearchPlan,
-    SearchResult,
-    in_order,
-    search,
-)
+from pytest_mipro.optimizers.mipro.search import in_order, search
 from pytest_mipro.optimizers.mipro.space import Space
 from pytest_mipro.progress import Listener, Reporter
 from pytest_mipro.prompts import Prompts, prompts_of, with_prompts
