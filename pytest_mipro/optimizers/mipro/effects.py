@@ -17,10 +17,12 @@ too good on average.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from threadpoolctl import ThreadpoolController
 
 from pytest_mipro.optimizers.mipro.space import Choice
 
@@ -102,6 +104,11 @@ class Effects:
             learn: whether to update the variances as well (one step of
                 expectation-maximisation).
         """
+        # Several BLAS threads are slower on matrices of this size, and other in the last digits.
+        with _blas().limit(limits=1, user_api="blas"):
+            self._fit(learn)
+
+    def _fit(self, learn: bool) -> None:
         n, noise = len(self._kinds), self._noise
         kinds = np.array(self._kinds)
         by_example = self._by_example[:n] / noise
@@ -279,6 +286,11 @@ class Values:
         start = self._model._starts[slot]
         own = self._terms[start : start + len(members)]
         return own + members @ self._terms[first : first + members.shape[1]]
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    return ThreadpoolController()
 
 
 def _groups(slots: Sequence[str]) -> list[tuple[int, ...]]:
