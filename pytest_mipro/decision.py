@@ -41,7 +41,8 @@ class Comparison:
     Attributes:
         n: examples that have both.
         runs: runs of each example that were recorded, and today's.
-        recorded_score: mean of their recorded scores.
+        recorded_score, recorded_interval: mean of their recorded scores and, where it is to be
+            shown, its 95 % interval.
         test: what the paired test says.
         significance: the p-value below which a drop is a regression.
         max_drop: the drop up to which it is none.
@@ -54,6 +55,7 @@ class Comparison:
     test: PairedTest
     significance: float
     max_drop: float
+    recorded_interval: tuple[float, float] | None = None
     flips: tuple[Flip, ...] = ()
 
 

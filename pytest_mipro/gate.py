@@ -46,7 +46,8 @@ class GateResult:
         lm: name of the task LM; empty when nothing was asked.
         program: the program with the committed prompts; None when there are none.
         score, interval: mean over the gate's split and its 95 % interval; None when not scored.
-        baseline_score: of the uncompiled program when the prompts were optimised.
+        baseline_score, baseline_interval: of the uncompiled program when the prompts were
+            optimised.
         threshold: what the score had to reach.
         comparison: with the recorded scores; None where there are none.
         split, n: which examples were scored, and how many.
@@ -70,6 +71,7 @@ class GateResult:
     score: float | None = None
     interval: tuple[float, float] | None = None
     baseline_score: float | None = None
+    baseline_interval: tuple[float, float] | None = None
     threshold: float | None = None
     comparison: Comparison | None = None
     split: str = ""
@@ -137,7 +139,9 @@ def judge(
     if accepting:
         stale = [change for change in stale if change.structural]
     if file.scores and file.scores.baseline:
-        result["baseline_score"] = file.scores.baseline.mean
+        baseline = file.scores.baseline
+        result["baseline_score"] = baseline.mean
+        result["baseline_interval"] = tuple(baseline.interval)
     if stale and (accepting or settings.stale == "fail"):
         return GateResult(verdict="stale", stale=tuple(map(str, stale)), **result), None
     split, examples = task.split.gate
@@ -262,7 +266,8 @@ def _facts(scored: Scored, settings: Settings, recorded: Recorded | None) -> dic
     comparison = compare(scores, settings, recorded)
     if comparison is not None and recorded is not None:
         fallen = evidence.flips(recorded.scores, scores, answers, scored.examples)
-        facts["comparison"] = replace(comparison, flips=fallen)
+        then = [entry.score for entry in recorded.scores if entry is not None]
+        facts["comparison"] = replace(comparison, flips=fallen, recorded_interval=interval(then))
     if not scored.complete:
         facts["causes"] = unreachable(scored.outcomes).causes
     return facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from pytest_mipro.promptfile import PromptFile, ScoresEntry
 from pytest_mipro.prompts import Prompts, digest, prompts_of
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
-from pytest_mipro.statistics import PairedTest, paired_test
+from pytest_mipro.statistics import PairedTest, interval, paired_test
 from pytest_mipro.task import PromptTask
 
 
@@ -188,7 +189,7 @@ def _compared(
     kept: bool,
     settings: Settings,
 ) -> str:
-    then, now = (sum(_numbers(scored)) / len(scored.examples) for scored in (former, new))
+    then, now = map(_described, (former, new))
     split = task.split.gate[0]
     counts = (
         f"new ones better on {test.worse} examples, worse on {test.better}, paired p = "
@@ -196,16 +197,22 @@ def _compared(
     )
     if not kept:
         return (
-            f"new prompts replace the committed ones: on the {split}set they score {now:.3f}, "
-            f"the committed ones {then:.3f} ({counts})"
+            f"new prompts replace the committed ones: on the {split}set they score {now}, "
+            f"the committed ones {then}; {counts}"
         )
-    facts = f"on the {split}set they score {then:.3f}, the new ones {now:.3f} ({counts})"
+    facts = f"on the {split}set they score {then}, the new ones {now}; {counts}"
     if test.drop > 0:
         facts += (
             f"; the search has seen the {split}set, so p < {settings.significance:g} "
             "is asked for: give a testset to compare on unseen examples"
         )
     return f"the committed prompts stay: {facts}"
+
+
+def _described(scored: Scored) -> str:
+    scores = _numbers(scored)
+    low, high = interval(scores)
+    return f"{math.fsum(scores) / len(scores):.3f} ({low:.3f} to {high:.3f})"
 
 
 def _numbers(scored: Scored) -> list[float]:

@@ -66,7 +66,8 @@ def _regressed(result: GateResult, command: str) -> list[str]:
     test = comparison.test
     return [
         f"mipro: {result.name}: REGRESSED: {_score(result)} on the {result.split}set, "
-        f"{_points(test.drop)} below the recorded {_number(comparison.recorded_score)}",
+        f"{_points(test.drop)} below the recorded {_number(comparison.recorded_score)} "
+        f"({_interval(comparison.recorded_interval or (0.0, 1.0))})",
         f"  {_counted(comparison)}; if nothing had got worse, so much would be seen with "
         f"probability {test.p_value:.2g} ({test.test}, one-sided; the limit is "
         f"{comparison.significance:g})",
@@ -204,6 +205,10 @@ def _score(result: GateResult) -> str:
     return f"score {_number(result.score)} (95 % interval {low:.3f} to {high:.3f}, n={result.n})"
 
 
+def _interval(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:.3f} to {ends[1]:.3f}"
+
+
 def _points(difference: float) -> str:
     return f"{100 * difference:.1f} points"
 
@@ -215,7 +220,8 @@ def _number(value: float | None) -> str:
 def _baseline(result: GateResult) -> list[str]:
     if result.baseline_score is None:
         return []
-    return [f"  without optimised prompts it scored {_number(result.baseline_score)}"]
+    ends = f" ({_interval(result.baseline_interval)})" if result.baseline_interval else ""
+    return [f"  without optimised prompts it scored {_number(result.baseline_score)}{ends}"]
 
 
 def _errors(result: GateResult) -> list[str]:

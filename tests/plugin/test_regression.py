@@ -57,7 +57,7 @@ def test_a_credible_drop_above_the_threshold_is_regressed(optimized):
     result.stdout.fnmatch_lines(
         [
             "mipro: sorter: REGRESSED: score 0.850 (95 % interval * to *, n=40) on the testset, "
-            "15.0 points below the recorded 1.000",
+            "15.0 points below the recorded 1.000 (0.912 to 1.000)",
             "  6 of 40 examples score less than recorded, 0 more; if nothing had got worse, so "
             "much would be seen with probability 0.016 (McNemar's exact test, one-sided; the "
             "limit is 0.05)",
