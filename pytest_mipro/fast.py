@@ -121,13 +121,15 @@ class _Drawn:
         }
 
     def _p_values(self) -> Any:
-        from scipy.stats import binom, norm
+        from scipy.special import bdtrc, ndtr
 
         if self._binary:
             changed = self._worse + self._better
-            return np.where(changed > 0, binom.sf(self._worse - 1, changed, 0.5), 1.0)
+            # At least so many worse among those that changed; bdtrc counts from one more.
+            tail = bdtrc(self._worse - 1, np.maximum(changed, 1), 0.5)
+            return np.where(self._worse > 0, tail, 1.0)
         spread = np.sqrt(self._squares)
-        return np.where(spread > 0, norm.cdf(self._sum / np.where(spread > 0, spread, 1.0)), 1.0)
+        return np.where(spread > 0, ndtr(self._sum / np.where(spread > 0, spread, 1.0)), 1.0)
 
     def _add(
         self, kind: str, known: dict[int, float], group: list[int], then: list[float | None]

@@ -1,4 +1,7 @@
-"""Intervals that stand beside every score a person reads, and the paired test of the gate."""
+"""Intervals that stand beside every score a person reads, and the paired test of the gate.
+
+What binary scores need is written out: importing scipy.stats takes as long as a replayed gate.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 RESAMPLES = 9_999
@@ -32,10 +36,7 @@ def interval(scores: Sequence[float], *, confidence: float = 0.95) -> tuple[floa
     if n == 0:
         raise ValueError("an interval needs at least one score")
     if all(s in (0, 1) for s in scores):
-        from scipy.stats import binomtest
-
-        wilson = binomtest(round(sum(scores)), n).proportion_ci(confidence, method="wilson")
-        return float(wilson.low), float(wilson.high)
+        return _wilson(round(sum(scores)), n, confidence)
     if max(scores) - min(scores) < _EQUAL:
         return float(scores[0]), float(scores[0])
     import numpy as np
@@ -51,6 +52,15 @@ def interval(scores: Sequence[float], *, confidence: float = 0.95) -> tuple[floa
     )
     low, high = result.confidence_interval
     return float(low), float(high)
+
+
+def _wilson(passed: int, n: int, confidence: float) -> tuple[float, float]:
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, weight = passed / n, z * z / n
+    middle = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(share * (1 - share) / n + weight / (4 * n))
+    low = 0.0 if passed == 0 else middle - half
+    return low, 1.0 if passed == n else middle + half
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,6 @@ def _counts(scores: Sequence[float], runs: int) -> list[int] | None:
 def _strata(then: Sequence[int], now: Sequence[int], runs: tuple[int, int]) -> float:
     """How likely so few passes today are, if today's runs are as good as any of an example's."""
     import numpy as np
-    from scipy.stats import hypergeom, norm
 
     total = sum(runs)
     passed = Counter(a + b for a, b in zip(then, now, strict=True))
@@ -128,12 +137,17 @@ def _strata(then: Sequence[int], now: Sequence[int], runs: tuple[int, int]) -> f
         mean = runs[1] * sum(n * share for share, n in shares)
         variance = sum(n * share * (1 - share) for share, n in shares)
         variance *= runs[1] * runs[0] / (total - 1)
-        return float(norm.cdf((today + 0.5 - mean) / math.sqrt(variance)))
+        return NormalDist().cdf((today + 0.5 - mean) / math.sqrt(variance))
     chances: Any = np.ones(1)
     for count, n in sorted(undecided.items()):
-        one = hypergeom(total, count, runs[1]).pmf(np.arange(runs[1] + 1))
-        chances = np.convolve(chances, _sum_of(one, n))
+        chances = np.convolve(chances, _sum_of(_hypergeometric(total, count, runs[1]), n))
     return float(min(1.0, chances[: today + 1].sum()))
+
+
+def _hypergeometric(total: int, passed: int, drawn: int) -> list[float]:
+    """How likely 0, 1, ... of the drawn runs passed, when so many of all did."""
+    ways = [math.comb(passed, k) * math.comb(total - passed, drawn - k) for k in range(drawn + 1)]
+    return [count / math.comb(total, drawn) for count in ways]
 
 
 def _sum_of(chances: Any, n: int) -> Any:
