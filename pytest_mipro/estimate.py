@@ -89,7 +89,7 @@ def estimate(
     answers = (program_runs + scored / len(predictors)) * _sum(full, 1)
     prompt, answers = prompt + propose * PROPOSAL_TOKENS[0], answers + propose * PROPOSAL_TOKENS[1]
     gate = tuple(round(scored / len(predictors) * _sum(full, part)) for part in (0, 1))
-    name = str(getattr(lm, "model", lm))
+    name = str(getattr(lm, "model", "")) or "an LM without a name"
     return Estimate(
         calls={kind: count for kind, count in calls.items() if count},
         gate_calls=scored,
