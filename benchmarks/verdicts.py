@@ -23,6 +23,7 @@ from pytest_mipro.outcome import Outcome
 from pytest_mipro.scoresfile import RecordedScore
 from pytest_mipro.settings import Settings
 
+NAMES = {0.8: "0.8, unchanged", "same": "0.8, temperature 0"}
 GATES = 1_000
 MEAN = 0.8
 # Name of a population of examples, and the sum of the parameters of the beta distribution that
@@ -113,20 +114,23 @@ def fast(gates: int = 300) -> str:
         f"  {'true score now':20s}{'calls':>10s}{'least - most':>18s}{'another verdict':>18s}",
     ]
     settings = Settings(threshold=0.7, threads=8)
-    for mean in (0.95, 0.9, 0.8, 0.75, 0.7, 0.65, 0.5, 0.3):
+    for mean in (0.95, 0.9, 0.8, "same", 0.75, 0.7, 0.65, 0.5, 0.3):
         shares, wrong = [], 0
         rng = np.random.default_rng(0)
         for gate in range(gates):
-            chances, now = _chances(rng, "mixed", 200, MEAN - mean)
+            drop = 0.0 if mean == "same" else MEAN - float(mean)
+            chances, now = _chances(rng, "mixed", 200, drop)
             scores = (rng.random(200) < now).astype(float)
             then = (rng.random((RECORDED_REPEATS, 200)) < chances).mean(axis=0)
             recorded = _recorded(then.tolist(), RECORDED_REPEATS)
+            if mean == "same":
+                recorded = _recorded(scores.tolist())
             examples = [SimpleNamespace(n=n, labels=dict) for n in range(200)]
             stopped = run_fast(_answers(scores), examples, replace(settings, seed=gate), recorded)
             shares.append(1 - stopped.skipped / 200)
             wrong += stopped.verdict != decide(scores.tolist(), settings, recorded)
         lines.append(
-            f"  {mean:<20.2f}{np.mean(shares):10.0%}{min(shares):12.0%} - {max(shares):.0%}"
+            f"  {NAMES.get(mean, mean):<20}{np.mean(shares):10.0%}{min(shares):12.0%} - {max(shares):.0%}"
             f"{wrong / gates:15.1%}"
         )
     return "\n".join(lines)
@@ -137,8 +141,8 @@ def _answers(scores: Any) -> Callable[[Sequence[Any]], list[list[Outcome]]]:
 
 
 def _chances(rng: Any, population: str, n: int, drop: float) -> tuple[Any, Any]:
-    """How likely each example is answered right, before and after a loss that hits all alike on the
-    logit scale and costs ``drop`` on average."""
+    """How likely each example is answered right, before and after a loss that costs ``drop`` on
+    average and is the same for all on the logit scale."""
     weight = POPULATIONS[population]
     if weight is None:
         before = np.full(n, MEAN)
@@ -146,7 +150,7 @@ def _chances(rng: Any, population: str, n: int, drop: float) -> tuple[Any, Any]:
         before = rng.beta(MEAN * weight, (1 - MEAN) * weight, size=n).clip(1e-6, 1 - 1e-6)
     if not drop:
         return before, before
-    goal = float(before.mean()) - drop
+    goal = min(0.99, float(before.mean()) - drop)
     shift = brentq(lambda s: float(expit(logit(before) + s).mean()) - goal, -20, 20)
     return before, expit(logit(before) + shift)
 
