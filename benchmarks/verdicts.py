@@ -130,8 +130,8 @@ def fast(gates: int = 300) -> str:
             shares.append(1 - stopped.skipped / 200)
             wrong += stopped.verdict != decide(scores.tolist(), settings, recorded)
         lines.append(
-            f"  {NAMES.get(mean, mean):<20}{np.mean(shares):10.0%}{min(shares):12.0%} - {max(shares):.0%}"
-            f"{wrong / gates:15.1%}"
+            f"  {NAMES.get(mean, mean):<20}{np.mean(shares):10.0%}{min(shares):12.0%} - "
+            f"{max(shares):.0%}{wrong / gates:15.1%}"
         )
     return "\n".join(lines)
 
