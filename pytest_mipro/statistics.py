@@ -1,6 +1,6 @@
 """Intervals that stand beside every score a person reads, and the paired test of the gate.
 
-What binary scores need is written out: importing scipy.stats takes as long as a replayed gate.
+What binary scores need is written out: importing scipy.stats takes half as long as a replayed gate.
 """
 
 from __future__ import annotations

@@ -104,21 +104,10 @@ def test_a_recording_is_sorted_text_with_a_line_for_each_request(recorded):
 
 
 def test_a_request_that_was_not_recorded_is_shown_beside_the_nearest(recorded):
-    test = (recorded.path / "test_it.py").read_text()
-    recorded.makepyfile(
-        test_it=test.replace("Pipeline()", "program").replace(
-            "    mipro(",
-            "    program = Pipeline()\n"
-            "    asked = program.sort.forward\n"
-            "    program.sort.forward = lambda **given: asked(text='Now: ' + given['text'])\n"
-            "    mipro(",
-        )
-    )
     prompts = recorded.path / "prompts" / "pipeline.yaml"
     instruction = "Say whether the text is good or bad."
     assert instruction in prompts.read_text()
     prompts.write_text(prompts.read_text().replace(instruction, "Sort the text: good or bad."))
-    recorded.makepyfile(test_it=test)
     result = without_lm(recorded).runpytest_subprocess("--mipro-replay")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
