@@ -16,11 +16,10 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from pytest_mipro.baseline import RECORDED_REPEATS
-from pytest_mipro.decision import Recorded, decide
-from pytest_mipro.fast import run as run_fast
+from pytest_mipro.gate.accept import RECORDED_REPEATS
+from pytest_mipro.gate.decision import Recorded, decide
+from pytest_mipro.gate.fast import run as run_fast
 from pytest_mipro.outcome import Outcome
-from pytest_mipro.scoresfile import RecordedScore
 from pytest_mipro.settings import Settings
 
 NAMES = {0.8: "0.8, unchanged", "same": "0.8, temperature 0"}
@@ -156,4 +155,4 @@ def _chances(rng: Any, population: str, n: int, drop: float) -> tuple[Any, Any]:
 
 
 def _recorded(scores: Sequence[float], runs: int = 1) -> Recorded:
-    return Recorded([RecordedScore(score=score) for score in scores], runs)
+    return Recorded(list(scores), runs)

@@ -11,45 +11,97 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_mipro import metrics
-    from pytest_mipro.embedded import EmbeddedEngine, embedded_lm
-    from pytest_mipro.gate import GateResult
-    from pytest_mipro.optimizers.mipro import MIPRO
-    from pytest_mipro.plain_adapter import PlainAdapter
-    from pytest_mipro.promptfile import load_prompts, save_prompts
-    from pytest_mipro.task import load_examples
+    from pytest_mipro.errors import (
+        CannotJudge,
+        DependencyError,
+        MetricError,
+        MiproError,
+        NotRecorded,
+        PromptFileError,
+        SettingsError,
+        TaskError,
+    )
+    from pytest_mipro.examples import load_examples
+    from pytest_mipro.files.promptfile import load_prompts, save_prompts
+    from pytest_mipro.fixtures import MiproFixture
+    from pytest_mipro.gate.decision import Verdict
+    from pytest_mipro.gate.result import GateResult
+    from pytest_mipro.lm.answering import stored
+    from pytest_mipro.lm.embedded import EmbeddedEngine, embedded_lm
+    from pytest_mipro.lm.plain_adapter import PlainAdapter
+    from pytest_mipro.lm.usage import Usage
+    from pytest_mipro.optimizers.mipro.optimizer import Compiled
+    from pytest_mipro.optimizers.mipro.teleprompter import MIPRO
+    from pytest_mipro.progress import Progress
 
+    __version__: str
+
+# Where each public name lives; the imports above tell type checkers the same.
 _HOMES = {
-    "MIPRO": "pytest_mipro.optimizers.mipro",
-    "EmbeddedEngine": "pytest_mipro.embedded",
-    "GateResult": "pytest_mipro.gate",
-    "PlainAdapter": "pytest_mipro.plain_adapter",
-    "embedded_lm": "pytest_mipro.embedded",
-    "load_examples": "pytest_mipro.task",
-    "load_prompts": "pytest_mipro.promptfile",
-    "save_prompts": "pytest_mipro.promptfile",
+    "CannotJudge": "errors",
+    "Compiled": "optimizers.mipro.optimizer",
+    "DependencyError": "errors",
+    "EmbeddedEngine": "lm.embedded",
+    "GateResult": "gate.result",
+    "MIPRO": "optimizers.mipro.teleprompter",
+    "MetricError": "errors",
+    "MiproError": "errors",
+    "MiproFixture": "fixtures",
+    "NotRecorded": "errors",
+    "PlainAdapter": "lm.plain_adapter",
+    "Progress": "progress",
+    "PromptFileError": "errors",
+    "SettingsError": "errors",
+    "TaskError": "errors",
+    "Usage": "lm.usage",
+    "Verdict": "gate.decision",
+    "embedded_lm": "lm.embedded",
+    "load_examples": "examples",
+    "load_prompts": "files.promptfile",
+    "save_prompts": "files.promptfile",
+    "stored": "lm.answering",
 }
 
 __all__ = [
     "MIPRO",
+    "CannotJudge",
+    "Compiled",
+    "DependencyError",
     "EmbeddedEngine",
     "GateResult",
+    "MetricError",
+    "MiproError",
+    "MiproFixture",
+    "NotRecorded",
     "PlainAdapter",
+    "Progress",
+    "PromptFileError",
+    "SettingsError",
+    "TaskError",
+    "Usage",
+    "Verdict",
+    "__version__",
     "embedded_lm",
     "load_examples",
     "load_prompts",
     "metrics",
     "save_prompts",
+    "stored",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("pytest-mipro")
     if name == "metrics":
         return importlib.import_module("pytest_mipro.metrics")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
+    return getattr(importlib.import_module(f"pytest_mipro.{home}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, "metrics"})
+    return sorted({*globals(), *__all__})

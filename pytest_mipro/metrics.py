@@ -148,7 +148,7 @@ class EmbeddingSimilarity:
         return score if trace is None else score >= self.success
 
     def _embedded(self, text: str) -> list[float]:
-        from pytest_mipro.responses import answered_once
+        from pytest_mipro.lm.answering import answered_once
 
         request = {
             "model": _model(self.embedder),
@@ -189,7 +189,7 @@ class LMJudge:
         """Ask the judge."""
         import dspy
 
-        from pytest_mipro.responses import stored
+        from pytest_mipro.lm.answering import stored
 
         chosen = {} if self.lm is None else {"lm": stored(self.lm), "adapter": dspy.ChatAdapter()}
         with dspy.context(**chosen, trace=[]):

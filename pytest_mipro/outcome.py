@@ -1,4 +1,4 @@
-"""What came of one example: its score, or why there is none."""
+"""What came of one example, its score or why there is none; and of many, run several times."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
-from pytest_mipro.errors import CannotJudge, MetricError
+from pytest_mipro.errors import CannotJudge
+
+LONGEST = 70  # characters of a field that is shown
 
 Kind = Literal["scored", "malformed", "overflow", "program_error", "unreachable", "unrecorded"]
 
@@ -43,6 +44,48 @@ class Outcome:
     unrecorded: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class Scored:
+    """What a program's runs over a split came to.
+
+    Attributes:
+        examples: the split.
+        runs: outcomes in the order of the examples, a list per repeat.
+    """
+
+    examples: Sequence[Any]
+    runs: Sequence[Sequence[Outcome]]
+
+    def scores(self, missing: float | None = None) -> list[float | None]:
+        """One score per example, the mean of its repeats.
+
+        Args:
+            missing: what a run counts as in which the LM could not be asked. Without it, such
+                runs do not count, and an example that has no others scores None.
+        """
+        return [_mean([_or(outcome.score, missing) for outcome in runs]) for runs in self._pairs()]
+
+    def answers(self) -> list[str]:
+        """What was answered to each example, shortened; of its worst run."""
+        return [
+            _answer(min(runs, key=lambda o: _or(o.score, 2.0) or 0.0), example)
+            for runs, example in zip(self._pairs(), self.examples, strict=True)
+        ]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes of all runs."""
+        return [outcome for run in self.runs for outcome in run]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run has a score."""
+        return all(outcome.score is not None for outcome in self.outcomes)
+
+    def _pairs(self) -> list[tuple[Outcome, ...]]:
+        return list(zip(*self.runs, strict=True))
+
+
 def means_over(outcomes: Sequence[Outcome]) -> float:
     """Mean score of the outcomes that have one.
 
@@ -51,55 +94,29 @@ def means_over(outcomes: Sequence[Outcome]) -> float:
     """
     scores = [outcome.score for outcome in outcomes if outcome.score is not None]
     if not scores:
-        raise unreachable(outcomes)
+        refuse_unscored(outcomes)
     return math.fsum(scores) / len(scores)
 
 
-def unreachable(outcomes: Sequence[Outcome]) -> CannotJudge:
-    """The error that says why the LM could not be asked, with the causes counted."""
+def causes_of(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Why outcomes have no score, counted, the most frequent cause first."""
     causes = Counter(outcome.cause for outcome in outcomes if outcome.score is None)
-    listed = "\n".join(f"  {count} x {cause}" for cause, count in causes.most_common())
-    return CannotJudge(
-        f"the LM could not be asked for {sum(causes.values())} of {len(outcomes)} examples:\n"
-        f"{listed}\nthis says nothing about the prompts; run again when the LM can be reached",
-        dict(causes.most_common()),
-    )
+    return dict(causes.most_common())
 
 
-def to_score(value: Any) -> float:
-    """Turn what a metric returned into a score from 0 to 1.
-
-    Args:
-        value: a bool, a number, or a ``dspy.Prediction`` with a field ``score``.
+def refuse_unscored(outcomes: Sequence[Outcome]) -> NoReturn:
+    """Raise the error that says why the LM could not be asked.
 
     Raises:
-        MetricError: anything else, a NaN, or a number outside 0 to 1; the message goes on after
-            the metric's name.
+        CannotJudge: always, with the causes counted.
     """
-    number = value
-    if not isinstance(value, (bool, int, float)):
-        if hasattr(value, "score") and not isinstance(value, Real):
-            number = value.score
-        item = getattr(number, "item", None)
-        if callable(item) and getattr(number, "size", 1) == 1:
-            number = item()
-    if not isinstance(number, Real):
-        raise MetricError(
-            f"returned {value!r:.80}; it must return a bool, a number from 0 to 1, or "
-            "dspy.Prediction(score=...)" + (" (is a return missing?)" if value is None else "")
-        )
-    score = float(number)
-    if not 0.0 <= score <= 1.0:
-        hint = "; divide by 100 if it counts per cent" if 1 < score <= 100 else ""
-        raise MetricError(f"returned {score:g}; scores go from 0 to 1{hint}")
-    return score
-
-
-def is_success(score: float, metric_threshold: float | None) -> bool:
-    """Whether a trace with this result may become a demo; 0.01 is not a success."""
-    if metric_threshold is not None:
-        return score >= metric_threshold
-    return score >= 1.0
+    causes = causes_of(outcomes)
+    listed = "\n".join(f"  {count} x {cause}" for cause, count in causes.items())
+    raise CannotJudge(
+        f"the LM could not be asked for {sum(causes.values())} of {len(outcomes)} examples:\n"
+        f"{listed}\nthis says nothing about the prompts; run again when the LM can be reached",
+        causes,
+    )
 
 
 def failed(error: Exception, example: Any) -> Outcome:
@@ -142,3 +159,35 @@ def is_infrastructure(error: BaseException) -> bool:
 
 
 _CLIENTS = frozenset({"httpx", "httpcore", "requests", "urllib3", "aiohttp", "openai", "litellm"})
+
+
+def answer(prediction: Any, example: Any) -> str:
+    """What a program answered: the fields that the example has labels for, or all."""
+    if not hasattr(prediction, "items"):
+        return repr(prediction)[:100]
+    values = dict(prediction.items())
+    labels = example.labels().keys()
+    return brief({name: values[name] for name in values if name in labels} or values)
+
+
+def brief(values: Mapping[str, Any], *, whole: bool = False) -> str:
+    """Fields on one line, each shortened unless ``whole``."""
+    parts = []
+    for name, value in values.items():
+        text = " ".join(str(value).split())
+        shown = text if whole or len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+        parts.append(f"{name}={shown}")
+    return ", ".join(parts)
+
+
+def _answer(outcome: Outcome, example: Any) -> str:
+    return outcome.cause or answer(outcome.prediction, example)
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    numbers = [score for score in scores if score is not None]
+    return math.fsum(numbers) / len(numbers) if numbers else None
+
+
+def _or(score: float | None, missing: float | None) -> float | None:
+    return missing if score is None else score

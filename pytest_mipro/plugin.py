@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_mipro.errors import CannotJudge, SettingsError
 from pytest_mipro.fixtures import (
+    SESSION,
     mipro,
     mipro_dataset,
     mipro_lm,
@@ -18,9 +18,9 @@ from pytest_mipro.fixtures import (
     mipro_program,
     mipro_prompt_lm,
     mipro_result,
+    session_of,
 )
-from pytest_mipro.session import PENDING, PLANS, ROWS, SESSION, MiproSession, marker_settings
-from pytest_mipro.settings import check, refuse_conflicts, resolve, with_rules
+from pytest_mipro.options import RULES
 
 __all__ = [
     "mipro",
@@ -41,8 +41,8 @@ _MARKER = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare an option and an ini entry for every setting that has one."""
     group = parser.getgroup("mipro", "prompt regression and optimisation")
-    for field, rule in with_rules():
-        name = f"mipro_{field.name}"
+    for setting, rule in RULES.items():
+        name = f"mipro_{setting}"
         option = f"--{name.replace('_', '-')}"
         if rule.cli and rule.kind is bool:
             group.addoption(option, dest=name, action="store_true", default=None, help=rule.help)
@@ -52,7 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                 dest=name,
                 metavar="{" + ",".join(rule.choices) + "}" if rule.choices else rule.metavar,
                 default=None,
-                help=f"{rule.help} ({_twin(name, field.default)})",
+                help=f"{rule.help} ({_twin(name, rule.default)})",
             )
         if rule.ini:
             kinds = {int: "int", float: "float", bool: "bool"}
@@ -62,34 +62,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; check what the command line and the ini file say."""
     config.addinivalue_line("markers", _MARKER)
-    command_line, ini = {}, {}
-    try:
-        for field, rule in with_rules():
-            name = f"mipro_{field.name}"
-            if rule.cli:
-                option = f"--{name.replace('_', '-')}"
-                command_line[field.name] = check(
-                    field.name, config.getoption(name), source=f"the command line ({option})"
-                )
-            if rule.ini:
-                value = _ini(config, name)
-                ini[field.name] = check(
-                    field.name,
-                    value or None if value == "" else value,
-                    source=f"the ini file ({name})",
-                )
-        # An ini file that says fast gives way to what is asked for now.
-        refuse_conflicts(resolve(command_line=command_line, ini={**ini, "fast": None}))
-    except SettingsError as error:
-        raise pytest.UsageError(f"mipro: {error}") from None
-    config.stash[SESSION] = MiproSession(config, command_line, ini)
+    # Where nothing is said there is nothing to check, and most runs have no mipro test.
+    if _says_something(config):
+        session_of(config)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Forget what earlier runs paid for, if asked to; once, and not in every xdist worker."""
     config = session.config
-    if config.stash[SESSION].general.fresh and not hasattr(config, "workerinput"):
-        config.stash[SESSION].forget()
+    if SESSION in config.stash and not hasattr(config, "workerinput"):
+        state = config.stash[SESSION]
+        if state.general.fresh:
+            state.forget()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -100,19 +84,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse markers with unknown or bad settings before anything is paid for."""
-    problems = []
+    marked = [item for item in items if item.get_closest_marker("mipro") is not None]
+    if not marked:
+        return
+    state, problems = session_of(config), []
     # An xdist worker that ends here would take the controller down with it: there, the test fails.
     is_worker = hasattr(config, "workerinput")
-    for item in items:
-        if next(item.iter_markers("mipro"), None) is None:
-            continue
-        try:
-            config.stash[SESSION].settings(item)
-            marker_settings(item)
-        except SettingsError as error:
-            problems.append(f"mipro: {item.nodeid}: {error}")
-            if is_worker:
-                item.stash[PENDING] = pytest.fail.Exception(problems.pop(), pytrace=False)
+    for item in marked:
+        problem = state.problem(item)
+        if problem and is_worker:
+            state.pending[item.nodeid] = pytest.fail.Exception(problem, pytrace=False)
+        elif problem:
+            problems.append(problem)
     if problems:
         raise pytest.UsageError("\n".join(problems))
 
@@ -120,9 +103,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
     """End a test with what was found out about it before: a bad marker, or a verdict."""
-    pending = item.stash.get(PENDING, None)
-    if pending is not None:
-        raise pending
+    state = item.config.stash.get(SESSION, None)
+    if state is not None and item.nodeid in state.pending:
+        raise state.pending[item.nodeid]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -131,11 +114,14 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Count a gate that cannot judge as an error, and not as a failed test."""
     report = yield
+    state = item.config.stash.get(SESSION, None)
+    if state is None:
+        return report
     if report.when == "teardown":
         # Plain values, so that they travel from an xdist worker to the summary.
-        report.mipro_rows = item.stash.get(ROWS, [])  # type: ignore[attr-defined]
-        report.mipro_plans = item.stash.get(PLANS, [])  # type: ignore[attr-defined]
-    if call.excinfo is not None and isinstance(call.excinfo.value, CannotJudge):
+        report.mipro_rows = state.rows.pop(item.nodeid, [])  # type: ignore[attr-defined]
+        report.mipro_plans = state.plans.pop(item.nodeid, [])  # type: ignore[attr-defined]
+    if call.excinfo is not None and state.is_error(call.excinfo.value):
         report.longrepr = str(call.excinfo.value)
         if report.when == "call":
             # pytest counts what fails before the call as an error; asking the LM comes before.
@@ -180,12 +166,21 @@ def _sent(terminalreporter: Any, name: str) -> list[Any]:
     return [entry for report in reports for entry in getattr(report, name, ())]
 
 
+def _says_something(config: pytest.Config) -> bool:
+    """Whether the command line or the ini file has a setting, good or bad."""
+    for setting, rule in RULES.items():
+        name = f"mipro_{setting}"
+        if rule.cli and config.getoption(name) is not None:
+            return True
+        try:
+            if rule.ini and config.getini(name) is not None:
+                return True
+        except (TypeError, ValueError):
+            return True
+    return False
+
+
 def _twin(name: str, default: Any) -> str:
+    if not RULES[name.removeprefix("mipro_")].ini:
+        return "no ini entry"
     return f"ini {name}" if default is None else f"default: ini {name}, else {default}"
-
-
-def _ini(config: pytest.Config, name: str) -> Any:
-    try:
-        return config.getini(name)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"{name} in the ini file: {error}") from None

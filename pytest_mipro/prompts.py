@@ -29,6 +29,14 @@ class Demo:
         """Return a text that is the same for demos with the same fields and values."""
         return _canonical([dict(self.inputs), dict(self.outputs)])
 
+    def inputs_key(self) -> str:
+        """The same for demos with the same inputs, whatever the outputs."""
+        return _canonical([dict(self.inputs), {}])
+
+    def outputs_key(self) -> str:
+        """The same for demos with the same outputs, whatever the inputs."""
+        return _canonical([{}, dict(self.outputs)])
+
 
 @dataclass(frozen=True)
 class PredictorPrompt:
@@ -37,6 +45,9 @@ class PredictorPrompt:
     instructions: str
     demos: tuple[Demo, ...] = ()
 
+
+DemoSet = tuple[Demo, ...]
+"""Demos that stand in a prompt together, in their order."""
 
 Prompts = Mapping[str, PredictorPrompt]
 """Prompts of a whole program, by predictor name as ``named_predictors()`` gives it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -12,13 +11,16 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from pytest_mipro.budget import UsageMeter
 from pytest_mipro.errors import MetricError
-from pytest_mipro.models import adapter_for
-from pytest_mipro.outcome import Outcome, cause_of, failed, is_infrastructure, is_success, to_score
+from pytest_mipro.lm import seam
+from pytest_mipro.lm.adapters import adapter_for, adapter_name
+from pytest_mipro.lm.answering import RUN, Asking, around
+from pytest_mipro.lm.slots import CallSlots
+from pytest_mipro.lm.store import ResponseStore
+from pytest_mipro.lm.usage import UsageMeter
+from pytest_mipro.metriccall import is_success, score_of
+from pytest_mipro.outcome import Outcome, cause_of, failed, is_infrastructure
 from pytest_mipro.prompts import Prompts, digest, with_prompts
-from pytest_mipro.responses import RUN, Asking, ResponseStore
-from pytest_mipro.slots import CallSlots
 
 TICK_SECONDS = 0.25
 RUNS_PER_SLOT = 3
@@ -80,6 +82,23 @@ class Scorer:
         self._programs: dict[str, Any] = {}
         self._digests: dict[int, tuple[Prompts, str]] = {}
 
+    @property
+    def task_lm(self) -> Any:
+        """The LM that the program runs on."""
+        import dspy
+
+        return self.lm or dspy.settings.lm
+
+    @property
+    def lm_name(self) -> str:
+        """The name of that LM."""
+        return str(getattr(self.task_lm, "model", type(self.task_lm).__name__))
+
+    @property
+    def adapter_name(self) -> str:
+        """The class name of the adapter that the program runs on."""
+        return adapter_name(self.adapter)
+
     def submit(
         self, prompts: Prompts, example: Any, *, kind: str, after: int = 0
     ) -> Future[Outcome]:
@@ -129,7 +148,7 @@ class Scorer:
         copy = program.deepcopy()
         for predictor in copy.predictors():
             if predictor.lm is not None:
-                predictor.lm = self.store.around(predictor.lm)
+                predictor.lm = around(self.store, predictor.lm)
         return copy
 
     def score(
@@ -214,17 +233,11 @@ class Scorer:
         except Exception as error:
             return failed(error, example)
         try:
-            value = self._ask_metric(example, prediction, steps)
+            score = score_of(self.metric, example, prediction, steps)
         except MetricError as error:
             if error.__cause__ is not None and is_infrastructure(error.__cause__):
                 return Outcome(None, "unreachable", f"metric: {cause_of(error.__cause__)}")
             raise
-        try:
-            score = to_score(value)
-        except MetricError as error:
-            raise MetricError(
-                f"the metric {_name(self.metric)} on example {_brief(example)} {error}"
-            ) from None
         return Outcome(
             score=score,
             success=is_success(score, self.metric_threshold),
@@ -250,18 +263,6 @@ class Scorer:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _ask_metric(self, example: Any, prediction: Any, steps: list[Any] | None) -> Any:
-        try:
-            if steps is None or not takes_trace(self.metric):
-                return self.metric(example, prediction)
-            return self.metric(example, prediction, steps)
-        except Exception as error:
-            raise MetricError(
-                f"the metric {_name(self.metric)} raised {type(error).__name__}: {error}\n"
-                f"  on example {_brief(example)}\n  and prediction {_brief(prediction)}\n"
-                "a metric must return a score for every prediction, 0 for a bad one"
-            ) from error
 
     def _in_context(self, context: contextvars.Context, *args: Any) -> Any:
         return context.copy().run(self._asking, *args)
@@ -300,15 +301,13 @@ class Scorer:
         return known[1]
 
     def _enter(self, kind: str, lm: Any) -> Any:
-        import dspy
-
         own = lm is None or lm is self.lm
         chosen = {
-            "lm": self.store.around((self.lm or dspy.settings.lm) if own else lm),
+            "lm": around(self.store, self.task_lm if own else lm),
             "adapter": self.adapter if own else adapter_for(lm),
         }
         given = {name: value for name, value in chosen.items() if value is not None}
-        entered = dspy.context(trace=None, usage_tracker=self.meter.tracker(kind), **given)
+        entered = seam.tracked(self.meter.tracker(kind), trace=None, **given)
         entered.__enter__()
         return entered
 
@@ -376,22 +375,3 @@ def _named_steps(
         for predictor, inputs, outputs in steps
         if id(predictor) in names
     )
-
-
-def takes_trace(metric: Callable[..., Any]) -> bool:
-    """Whether a metric wants the trace as its third argument."""
-    try:
-        parameters = list(inspect.signature(metric).parameters.values())
-    except (TypeError, ValueError):
-        return True
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return len(positional) >= 3 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
-
-
-def _name(metric: Any) -> str:
-    return str(getattr(metric, "__name__", type(metric).__name__))
-
-
-def _brief(thing: Any) -> str:
-    text = repr(thing)
-    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,265 +1,66 @@
-"""One frozen ``Settings`` and the one precedence rule.
-
-Every setting is a field of :class:`Settings`, and its metadata says all there is to say of it:
-its type, its bounds, its help text and whether it has a command line option. The plugin makes
-options and ini entries from the same table, so the two cannot drift apart.
-"""
+"""One frozen ``Settings`` and the one precedence rule."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_mipro.errors import SettingsError
+from pytest_mipro.options import RULES, Rule
 
 Auto = Literal["light", "medium", "heavy"]
 Stale = Literal["fail", "warn", "ignore"]
 Sampler = Literal["outcomes", "tpe"]
 Adapter = Literal["chat", "json", "xml", "plain"]
 
-
-# Every pytest start pays for these classes, so they have no more methods than they need.
-@dataclass(frozen=True, eq=False, repr=False)
-class Rule:
-    """What a setting accepts.
-
-    Attributes:
-        kind: the type of its value.
-        help: one line for ``--help`` and the docs.
-        choices: the allowed values, where there is a list of them.
-        low, high: the allowed range of a number, both ends included.
-        cli: whether there is a command line option of that name.
-        ini: whether there is an ini entry of that name.
-        per_test: whether a marker or a call may give it.
-        check: raises a SettingsError that says what is wrong with a value of the right type.
-        hint: added to the error, for a mistake that is often made.
-        metavar: what ``--help`` calls the value.
-    """
-
-    kind: type
-    help: str
-    choices: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
-    cli: bool = False
-    ini: bool = True
-    per_test: bool = True
-    hint: str = ""
-    check: Callable[[Any], object] | None = None
-    metavar: str = "N"
+LEAST_CALLS = 20  # of a budget
 
 
-def _budget(value: str) -> object:
-    from pytest_mipro.budget import calls_of
-
-    return calls_of(value)
+def _default(name: str) -> Any:
+    return RULES[name].default
 
 
-def _setting(default: Any, rule: Rule) -> Any:
-    return field(default=default, metadata={"rule": rule})
-
-
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class Settings:
     """All settings of one test, after the precedence rule has been applied.
 
-    Scores, thresholds and intervals are on the metric's own scale, 0 to 1.
+    What each means, and which values it takes, stands in ``options.py``. Scores, thresholds and
+    intervals are on the metric's own scale, 0 to 1.
     """
 
-    threshold: float | None = _setting(
-        None,
-        Rule(
-            float,
-            "the mean score that the committed prompts must reach, 0 to 1",
-            low=0.0,
-            high=1.0,
-            hint="scores are on the metric's own scale; for 80 per cent write 0.80",
-        ),
-    )
-    max_drop: float = _setting(
-        0.0,
-        Rule(
-            float,
-            "how far the score may fall below the recorded one without being a regression, 0 to 1",
-            low=0.0,
-            high=1.0,
-            hint="scores are on the metric's own scale; for 2 points write 0.02",
-        ),
-    )
-    significance: float = _setting(
-        0.05,
-        Rule(
-            float,
-            "p-value below which a drop is a regression: the share of false alarms",
-            low=0.0,
-            high=0.5,
-        ),
-    )
-    repeats: int = _setting(
-        1,
-        Rule(
-            int,
-            "evaluations per example; an example's score is their mean",
-            low=1,
-            high=100,
-            cli=True,
-        ),
-    )
-    recorded_repeats: int | None = _setting(
-        None,
-        Rule(
-            int,
-            "evaluations per example when scores are recorded, so that every later gate sees "
-            "more (default: 3 where the LM's temperature is not 0, else as repeats)",
-            low=1,
-            high=100,
-        ),
-    )
-    auto: Auto = _setting(
-        "light",
-        Rule(str, "search effort", choices=("light", "medium", "heavy"), cli=True),
-    )
-    budget: str | None = _setting(
-        None,
-        Rule(
-            str,
-            "LM calls to optimise within, such as 400calls (default: as auto says)",
-            cli=True,
-            check=_budget,
-            metavar="LIMIT",
-        ),
-    )
-    sampler: Sampler = _setting(
-        "outcomes",
-        Rule(
-            str,
-            "what proposes configurations: ours, which learns from each example's outcome, or "
-            "Optuna's TPE",
-            choices=("outcomes", "tpe"),
-            cli=True,
-        ),
-    )
-    threads: int = _setting(8, Rule(int, "LM calls under way at once", low=1, high=1024, cli=True))
-    seed: int = _setting(0, Rule(int, "randomness of splits and search", low=0, cli=True))
-    stale: Stale = _setting(
-        "fail",
-        Rule(
-            str,
-            "what a prompt file that no longer fits its program, metric or data gets",
-            choices=("fail", "warn", "ignore"),
-            cli=True,
-        ),
-    )
-    lm: str = _setting(
-        "",
-        Rule(
-            str,
-            "the task LM: 'embedded', or a model name that dspy.LM understands; "
-            "used when dspy.settings.lm is not set",
-            per_test=False,
-        ),
-    )
-    prompt_lm: str = _setting(
-        "", Rule(str, "the LM that proposes instructions (default: the task LM)", per_test=False)
-    )
-    lm_api_base: str = _setting(
-        "", Rule(str, "the URL of an OpenAI-compatible server for both LMs", per_test=False)
-    )
-    adapter: Adapter | None = _setting(
-        None,
-        Rule(
-            str,
-            "how DSPy writes prompts; 'plain' is the completion format for small models "
-            "(default: plain for the embedded LM, else DSPy's own choice)",
-            choices=("chat", "json", "xml", "plain"),
-        ),
-    )
-    prompt_dir: str = _setting(
-        "prompts", Rule(str, "folder of the prompt files, relative to the test file")
-    )
-    prompt_file: str | None = _setting(
-        None, Rule(str, "path of the prompt file, relative to the test file", ini=False)
-    )
-    name: str | None = _setting(None, Rule(str, "name of the prompt file without .yaml", ini=False))
-    num_candidates: int | None = _setting(
-        None,
-        Rule(int, "instructions and demo sets per predictor (default: as auto says)", low=1),
-    )
-    num_trials: int | None = _setting(
-        None, Rule(int, "search trials (default: as auto says)", low=1)
-    )
-    minibatch_size: int | None = _setting(
-        None, Rule(int, "examples in a trial (default: as auto says)", low=1)
-    )
-    max_bootstrapped_demos: int = _setting(
-        4, Rule(int, "most demos made by running the program, per predictor", low=0)
-    )
-    max_labeled_demos: int = _setting(
-        4, Rule(int, "most demos taken from labeled examples, per predictor", low=0)
-    )
-    metric_threshold: float | None = _setting(
-        None, Rule(float, "score from which a trace becomes a demo (default: the metric says True)")
-    )
-
-    optimize: bool = _setting(
-        False,
-        Rule(
-            bool,
-            "optimise the prompts of the selected mipro tests, write prompt files, then gate",
-            cli=True,
-            per_test=False,
-        ),
-    )
-    plan: bool = _setting(
-        False,
-        Rule(
-            bool,
-            "say whether optimising is worth it and what it takes; asks no LM",
-            cli=True,
-            per_test=False,
-        ),
-    )
-    fresh: bool = _setting(
-        False,
-        Rule(
-            bool,
-            "with --mipro-optimize: ask the LM anew, and forget what earlier runs paid for",
-            cli=True,
-            per_test=False,
-        ),
-    )
-    update_baseline: bool = _setting(
-        False,
-        Rule(
-            bool,
-            "accept today's scores, code and data as those that the prompts are valid for",
-            cli=True,
-            per_test=False,
-        ),
-    )
-    record: bool = _setting(
-        False,
-        Rule(
-            bool,
-            "write the gate's LM requests and responses beside the prompt file",
-            cli=True,
-            per_test=False,
-        ),
-    )
-    replay: bool = _setting(
-        False,
-        Rule(
-            bool,
-            "answer from the recording only: no key, no network",
-            cli=True,
-            per_test=False,
-        ),
-    )
-    fast: bool = _setting(
-        False,
-        Rule(bool, "stop scoring as soon as the verdict is settled", cli=True),
-    )
+    threshold: float | None = _default("threshold")
+    max_drop: float = _default("max_drop")
+    significance: float = _default("significance")
+    repeats: int = _default("repeats")
+    recorded_repeats: int | None = _default("recorded_repeats")
+    auto: Auto = _default("auto")
+    budget: str | None = _default("budget")
+    sampler: Sampler = _default("sampler")
+    threads: int = _default("threads")
+    seed: int = _default("seed")
+    stale: Stale = _default("stale")
+    lm: str = _default("lm")
+    prompt_lm: str = _default("prompt_lm")
+    lm_api_base: str = _default("lm_api_base")
+    adapter: Adapter | None = _default("adapter")
+    prompt_dir: str = _default("prompt_dir")
+    prompt_file: str | None = _default("prompt_file")
+    name: str | None = _default("name")
+    num_candidates: int | None = _default("num_candidates")
+    num_trials: int | None = _default("num_trials")
+    minibatch_size: int | None = _default("minibatch_size")
+    max_bootstrapped_demos: int = _default("max_bootstrapped_demos")
+    max_labeled_demos: int = _default("max_labeled_demos")
+    metric_threshold: float | None = _default("metric_threshold")
+    optimize: bool = _default("optimize")
+    plan: bool = _default("plan")
+    fresh: bool = _default("fresh")
+    update_baseline: bool = _default("update_baseline")
+    record: bool = _default("record")
+    replay: bool = _default("replay")
+    fast: bool = _default("fast")
 
 
 EXCLUSIVE = (
@@ -275,7 +76,21 @@ EXCLUSIVE = (
     ("fast", "record", "all examples must be scored to be recorded"),
 )
 
-RULES: Mapping[str, Rule] = {f.name: f.metadata["rule"] for f in fields(Settings)}
+
+def calls_of(budget: str | int) -> int:
+    """Read a budget such as ``400calls``.
+
+    Raises:
+        SettingsError: it is no number of LM calls.
+    """
+    found = re.fullmatch(r"([\d_,]+)\s*calls?", str(budget).strip())
+    calls = int(re.sub(r"[_,]", "", found[1]) or 0) if found else 0
+    if calls < LEAST_CALLS:
+        raise SettingsError(
+            f"budget={budget!r}: must be a number of LM calls, such as 400calls, and at least "
+            f"{LEAST_CALLS}"
+        )
+    return calls
 
 
 def resolve(
@@ -316,9 +131,9 @@ def check(name: str, value: Any, *, source: str, per_test: bool = False) -> Any:
     """Return ``value`` in its proper type, or raise a SettingsError that names the setting."""
     rule = RULES.get(name)
     if rule is None:
-        known = sorted(n for n, r in RULES.items() if r.per_test or not per_test)
+        names = sorted(n for n, r in RULES.items() if r.per_test or not per_test)
         raise SettingsError(
-            f"unknown setting {name!r} in {source}; the settings are: {', '.join(known)}"
+            f"unknown setting {name!r} in {source}; the settings are: {', '.join(names)}"
         )
     if per_test and not rule.per_test:
         raise SettingsError(
@@ -331,9 +146,9 @@ def check(name: str, value: Any, *, source: str, per_test: bool = False) -> Any:
     if converted is None or not _in_bounds(converted, rule):
         hint = f" ({rule.hint})" if rule.hint else ""
         raise SettingsError(f"{name}={value!r} in {source}: must be {_allowed(rule)}{hint}")
-    if rule.check is not None:
+    if name == "budget":
         try:
-            rule.check(converted)
+            calls_of(converted)
         except SettingsError as error:
             raise SettingsError(f"{source}: {error}") from None
     return converted
@@ -384,8 +199,3 @@ def refuse_conflicts(settings: Settings) -> None:
 
 def _option(name: str) -> str:
     return f"--mipro-{name.replace('_', '-')}"
-
-
-def with_rules() -> Iterable[tuple[Field[Any], Rule]]:
-    """Every setting with its rule, in the order of the class."""
-    return [(f, f.metadata["rule"]) for f in fields(Settings)]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import combinations
 from typing import Any
 
-from pytest_mipro import fingerprint
 from pytest_mipro.errors import TaskError
+from pytest_mipro.files import fingerprint
+from pytest_mipro.files.fingerprint import Fingerprints
+from pytest_mipro.lm.seam import declared_inputs
 
 SPLITS = ("train", "val", "test")
 
@@ -44,12 +45,57 @@ class Split:
 
 
 @dataclass(frozen=True)
+class TaskFacts:
+    """What is worked out of a task once, for all that comes after.
+
+    Attributes:
+        program, metric: their qualified names.
+        fingerprints: what prompts that are made now are valid for.
+        sources: the readable code of program and metric, by line.
+        gate_split: the split that the gate scores.
+        example_ids: of each split's examples, in their order; equal examples have equal ones.
+        example_names: of the gate's split: the ids, told apart where an example stands twice.
+    """
+
+    program: str
+    metric: str
+    fingerprints: Fingerprints
+    sources: Mapping[str, list[str]]
+    gate_split: str
+    example_ids: Mapping[str, tuple[str, ...]]
+    example_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class PromptTask:
-    """A program, its metric and its data."""
+    """A program, its metric and its data, and the facts of them."""
 
     program: Any
     metric: Callable[..., Any]
     split: Split
+    facts: TaskFacts
+
+    @classmethod
+    def of(cls, program: Any, metric: Callable[..., Any], split: Split) -> PromptTask:
+        """Work out the facts of the three."""
+        ids = {
+            name: tuple(map(fingerprint.example_id, part)) for name, part in split.parts().items()
+        }
+        facts = TaskFacts(
+            program=fingerprint.qualified_name(type(program)),
+            metric=fingerprint.qualified_name(metric),
+            fingerprints=Fingerprints(
+                predictors=fingerprint.signatures(program),
+                program=fingerprint.program(program),
+                metric=fingerprint.metric(metric),
+                dataset=fingerprint.dataset(ids),
+            ),
+            sources=fingerprint.sources(program, metric),
+            gate_split=split.gate[0],
+            example_ids=ids,
+            example_names=_told_apart(ids[split.gate[0]]),
+        )
+        return cls(program, metric, split, facts)
 
 
 def make_task(
@@ -76,7 +122,7 @@ def make_task(
     for name, examples in given.items():
         if examples is not None:
             check_examples(name, examples)
-    return PromptTask(program, metric, cut(trainset, valset, testset, seed=seed))
+    return PromptTask.of(program, metric, cut(trainset, valset, testset, seed=seed))
 
 
 def check_program(program: Any) -> None:
@@ -123,7 +169,7 @@ def check_examples(name: str, examples: Sequence[Any]) -> None:
                 f"{where} is a {type(example).__name__}; make it a dspy.Example(...)"
                 ".with_inputs(...), or read the file with load_examples(path, inputs=[...])"
             )
-        if example._input_keys is None:
+        if declared_inputs(example) is None:
             raise TaskError(
                 f"{where} does not say which of its fields ({', '.join(example.keys())}) are "
                 "inputs; declare them with .with_inputs(...), or read the file with "
@@ -180,95 +226,31 @@ def cut(
     return Split(_flat(train), _flat(val), tested, carved, seed)
 
 
-def leakage(split: Split) -> list[str]:
-    """Return one line per pair of splits that share examples; an empty list is good."""
-    ids = {name: set(map(fingerprint.example_id, part)) for name, part in split.parts().items()}
-    names = list(ids)
+def leakage(example_ids: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return one line per pair of splits that share examples; an empty list is good.
+
+    Args:
+        example_ids: of the examples of each split.
+    """
     lines = []
-    for position, first in enumerate(names):
-        for second in names[position + 1 :]:
-            shared = len(ids[first] & ids[second])
-            if shared:
-                lines.append(
-                    f"leakage: {shared} example{'s stand' if shared > 1 else ' stands'} in both "
-                    f"{first}set and {second}set; remove from one, or the score is too good"
-                )
+    for first, second in combinations(example_ids, 2):
+        shared = len({*example_ids[first]} & {*example_ids[second]})
+        if shared:
+            lines.append(
+                f"leakage: {shared} example{'s stand' if shared > 1 else ' stands'} in both "
+                f"{first}set and {second}set; remove from one, or the score is too good"
+            )
     return lines
 
 
-def load_examples(path: str | Path, inputs: Sequence[str]) -> list[Any]:
-    """Read examples from a .jsonl, .json, .csv or .yaml file.
-
-    A .json or .yaml file holds a list of mappings, a .jsonl file one mapping a line, and a .csv
-    file a header and rows (all values are text).
-
-    Args:
-        path: the file.
-        inputs: the names of the fields that are inputs; all others are labels.
-
-    Returns:
-        A list of ``dspy.Example`` with their inputs declared.
-
-    Raises:
-        TaskError: the file cannot be read, or a record is no mapping or lacks an input; the
-            message gives the file and the line or record.
-    """
-    import dspy
-
-    path = Path(path)
-    names = [inputs] if isinstance(inputs, str) else list(inputs)
-    if not names:
-        raise TaskError("load_examples needs the names of the input fields: inputs=['text']")
-    examples = []
-    for where, record in _records(path):
-        if not isinstance(record, Mapping):
-            raise TaskError(f"{where}: a record must be a mapping of fields, not {record!r:.60}")
-        missing = [name for name in names if name not in record]
-        if missing:
-            raise TaskError(
-                f"{where}: no field {missing[0]!r}; the record has {', '.join(map(str, record))}"
-            )
-        examples.append(dspy.Example(**record).with_inputs(*names))
-    return examples
-
-
-def _records(path: Path) -> Iterable[tuple[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise TaskError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise TaskError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8") from error
-    kind = path.suffix.lower()
-    if kind == ".jsonl":
-        return [
-            (f"{path}:{number}", _json(line, f"{path}:{number}"))
-            for number, line in enumerate(text.split("\n"), start=1)
-            if line.strip()
-        ]
-    if kind == ".csv":
-        rows = csv.DictReader(text.splitlines(keepends=True))
-        return [(f"{path}:{rows.line_num}", row) for row in rows]
-    if kind == ".json":
-        records = _json(text, str(path))
-    elif kind in {".yaml", ".yml"}:
-        from pytest_mipro import promptfile
-
-        records = promptfile.read_yaml(path, text)
-    else:
-        raise TaskError(
-            f"{path}: examples are read from .jsonl, .json, .csv and .yaml files, not {kind!r}"
-        )
-    if not isinstance(records, list):
-        raise TaskError(f"{path}: must hold a list of records, not a {type(records).__name__}")
-    return [(f"{path}: record {position}", item) for position, item in enumerate(records)]
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise TaskError(f"{where}: is not JSON: {error.msg} at column {error.colno}") from error
+def _told_apart(ids: Sequence[str]) -> tuple[str, ...]:
+    """The ids, with a number where one stands more than once."""
+    seen: Counter[str] = Counter()
+    names = []
+    for example_id in ids:
+        seen[example_id] += 1
+        names.append(example_id if seen[example_id] == 1 else f"{example_id}#{seen[example_id]}")
+    return tuple(names)
 
 
 def _flat(groups: Sequence[Sequence[Any]]) -> tuple[Any, ...]:

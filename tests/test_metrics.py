@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted import Sorter, exact, examples, scripted_lm
 
-from pytest_mipro import fingerprint, metrics
+from pytest_mipro import metrics
+from pytest_mipro.files import fingerprint
 from pytest_mipro.prompts import prompts_of
 from pytest_mipro.scoring import Scorer
 

@@ -8,7 +8,7 @@ from dspy import lm15
 from scripted import Pipeline, Sorter, answer_right, exact, examples, fails_with, scripted_lm
 
 from pytest_mipro.errors import MetricError
-from pytest_mipro.outcome import to_score
+from pytest_mipro.metriccall import to_score
 from pytest_mipro.prompts import prompts_of
 from pytest_mipro.scoring import Scorer
 

@@ -31,7 +31,8 @@ def test_every_example_has_one_place_whatever_the_size(count, seed):
 
 
 def test_repeated_examples_never_leak_from_a_cut():
-    assert leakage(cut([*examples(12), *examples(12)], None, None, seed=1)) == []
+    task = make_task(Sorter(), exact, [*examples(12), *examples(12)], seed=1)
+    assert leakage(task.facts.example_ids) == []
 
 
 def test_the_cut_is_shuffled_with_the_seed():
@@ -53,9 +54,23 @@ def test_the_gate_scores_the_test_set_or_else_the_validation_set():
     assert make_task(Sorter(), exact, examples(5), examples(4)).split.gate[0] == "val"
 
 
+def names_of(testset):
+    return make_task(Sorter(), exact, examples(5), examples(4, 10), testset).facts.example_names
+
+
+def test_examples_that_stand_twice_are_told_apart():
+    names = names_of([*examples(2), *examples(1)])
+    assert names[2] == f"{names[0]}#2"
+    assert len(set(names)) == 3
+
+
+def test_the_name_of_an_example_does_not_depend_on_its_place():
+    assert names_of(examples(3))[2] == names_of(examples(1, 2))[0]
+
+
 def test_an_example_in_two_splits_is_leakage():
-    split = make_task(Sorter(), exact, examples(5), examples(5, 3)).split
-    assert leakage(split) == [
+    task = make_task(Sorter(), exact, examples(5), examples(5, 3))
+    assert leakage(task.facts.example_ids) == [
         "leakage: 2 examples stand in both trainset and valset; "
         "remove from one, or the score is too good"
     ]

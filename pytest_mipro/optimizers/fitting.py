@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import dspy
 
-from pytest_mipro import atomic, baseline, fingerprint, models, promptfile, scoresfile
-from pytest_mipro.decision import Scored
 from pytest_mipro.errors import PromptFileError, TaskError
-from pytest_mipro.gate import lm_of
-from pytest_mipro.optimizers.mipro.optimizer import Compiled, effort_of, optimize
-from pytest_mipro.outcome import Outcome, unreachable
+from pytest_mipro.files import promptfile
+from pytest_mipro.files.atomic import check_writable
+from pytest_mipro.files.location import Location
+from pytest_mipro.files.promptfile import PromptFile, ScoresEntry
+from pytest_mipro.gate.accept import runs_to_record, score_entry, scored_with, write_scores
+from pytest_mipro.gate.statistics import PairedTest, interval, paired_test
+from pytest_mipro.lm.models import described
+from pytest_mipro.optimizers.registry import Candidate, optimizer
+from pytest_mipro.outcome import Outcome, Scored, refuse_unscored
 from pytest_mipro.progress import Reporter
-from pytest_mipro.promptfile import PromptFile, ScoresEntry
 from pytest_mipro.prompts import Prompts, digest, prompts_of
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
-from pytest_mipro.statistics import PairedTest, interval, paired_test
 from pytest_mipro.task import PromptTask
 
 
@@ -41,9 +42,8 @@ def fit(
     task: PromptTask,
     settings: Settings,
     scorer: Scorer,
-    path: Path,
+    location: Location,
     *,
-    name: str,
     prompt_lm: Any,
     reporter: Reporter,
 ) -> Fitted:
@@ -58,51 +58,34 @@ def fit(
         CannotJudge: the LM could not be asked.
         MetricError: the metric raised or did not return a score.
     """
-    atomic.check_writable(path)
+    check_writable(location.prompt_file)
     held_out = _HeldOut(task, settings, scorer, reporter)
     before = held_out.score(prompts_of(task.program), phase="baseline")
-    effort, limits = effort_of(settings, task.program)
-    compiled = optimize(
-        scorer,
-        task.split.train,
-        task.split.val,
-        prompt_lm=prompt_lm,
-        effort=effort,
-        limits=limits,
-        sampler=settings.sampler,
-        seed=settings.seed,
-        reporter=reporter,
+    candidate = optimizer("mipro").propose(
+        scorer, task.split, settings, prompt_lm=prompt_lm, reporter=reporter
     )
-    prompts = compiled.prompts
-    scored = held_out.score(prompts, phase="confirm")
-    champion, note, kept = _champion(task, path), "", False
-    if champion is not None and digest(champion.prompts()) != digest(prompts):
-        former = held_out.score(champion.prompts(), phase="confirm")
-        runs = (settings.repeats, settings.repeats)
-        test = paired_test(_numbers(scored), _numbers(former), runs=runs)
-        kept = not is_better(test, unseen=bool(task.split.test), significance=settings.significance)
-        note = _compared(task, former, scored, test, kept=kept, settings=settings)
-        if kept:
-            prompts, scored = champion.prompts(), former
-    scored = held_out.to_record(prompts, scored)
+    challenger = held_out.score(candidate.prompts, phase="confirm")
+    champion = _champion(task, location)
+    chosen = _chosen(candidate.prompts, challenger, champion, held_out)
+    scored = held_out.to_record(chosen.prompts, chosen.scored)
     file = PromptFile(
-        name=name,
-        program=fingerprint.qualified_name(type(task.program)),
-        predictors=promptfile.entries_of(prompts),
+        name=location.name,
+        program=task.facts.program,
+        predictors=promptfile.entries_of(chosen.prompts),
         scores=ScoresEntry(
-            baseline=baseline.score_entry(task, before), compiled=baseline.score_entry(task, scored)
+            baseline=score_entry(task.facts, before), compiled=score_entry(task.facts, scored)
         ),
         fitted_with=_fitted_with(task, settings, scorer, prompt_lm),
-        fingerprints=promptfile.fingerprints_of(task.program, task.metric, task.split.parts()),
-        search=_search(compiled, scorer, reporter),
+        fingerprints=task.facts.fingerprints,
+        search=_search(candidate, scorer, reporter),
     )
-    if kept and champion is not None and _same_record(champion, file):
-        if not scoresfile.path_beside(path).exists():
-            baseline.write_scores(task, champion, path, scored, scorer)
-        return Fitted(champion, note)
-    promptfile.write(path, file)
-    baseline.write_scores(task, file, path, scored, scorer)
-    return Fitted(file, note)
+    if chosen.kept and champion is not None and _same_record(champion, file):
+        if not location.scores_file.exists():
+            write_scores(task.facts, location, champion, scored)
+        return Fitted(champion, chosen.note)
+    promptfile.write(location.prompt_file, file)
+    write_scores(task.facts, location, file, scored)
+    return Fitted(file, chosen.note)
 
 
 def is_better(test: PairedTest, *, unseen: bool, significance: float) -> bool:
@@ -127,8 +110,8 @@ class _HeldOut:
     def __init__(
         self, task: PromptTask, settings: Settings, scorer: Scorer, reporter: Reporter
     ) -> None:
-        self._task = task
-        self._settings = settings
+        self.task = task
+        self.settings = settings
         self._scorer = scorer
         self._reporter = reporter
 
@@ -137,8 +120,8 @@ class _HeldOut:
     ) -> Scored:
         """Score all examples, ``count`` times or as often as the settings say, beginning with
         repeat ``first``."""
-        examples = self._task.split.gate[1]
-        count = self._settings.repeats if count is None else count
+        examples = self.task.split.gate[1]
+        count = self.settings.repeats if count is None else count
         self._reporter.phase(phase, len(examples) * count)
         total, scores = 0.0, 0
 
@@ -161,8 +144,8 @@ class _HeldOut:
         ]
         scored = Scored(examples, runs)
         if not scored.complete:
-            raise unreachable(scored.outcomes)
-        _refuse_broken(self._task, scored.outcomes)
+            refuse_unscored(scored.outcomes)
+        _refuse_broken(self.task, scored.outcomes)
         return scored
 
     def to_record(self, prompts: Prompts, scored: Scored) -> Scored:
@@ -171,26 +154,53 @@ class _HeldOut:
         Where the search has seen these examples, it has chosen lucky answers: the next gate would
         look worse with nothing changed. So all of them are asked for anew.
         """
-        wanted = baseline.runs_to_record(self._settings, lm_of(self._scorer))
-        known = [*scored.runs] if self._task.split.test or wanted == 1 else []
-        if len(known) >= wanted:
+        wanted = runs_to_record(self.settings, self._scorer.task_lm)
+        kept = [*scored.runs] if self.task.split.test or wanted == 1 else []
+        if len(kept) >= wanted:
             return scored
-        first, count = len(scored.runs), wanted - len(known)
+        first, count = len(scored.runs), wanted - len(kept)
         more = self.score(prompts, phase="confirm", first=first, count=count)
-        return Scored(scored.examples, [*known, *more.runs])
+        return Scored(scored.examples, [*kept, *more.runs])
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The prompts that are to be committed, and whether they are the champion's."""
+
+    prompts: Prompts
+    scored: Scored
+    kept: bool = False
+    note: str = ""
+
+
+def _chosen(
+    prompts: Prompts, challenger: Scored, champion: PromptFile | None, held_out: _HeldOut
+) -> _Chosen:
+    """Compare new prompts with committed ones, where there are any, on the held-out examples."""
+    if champion is None or digest(champion.prompts()) == digest(prompts):
+        return _Chosen(prompts, challenger)
+    task, settings = held_out.task, held_out.settings
+    former = held_out.score(champion.prompts(), phase="confirm")
+    runs = (settings.repeats, settings.repeats)
+    test = paired_test(_numbers(challenger), _numbers(former), runs=runs)
+    kept = not is_better(test, unseen=bool(task.split.test), significance=settings.significance)
+    note = _compared(task.facts.gate_split, former, challenger, test, kept, settings.significance)
+    return (
+        _Chosen(champion.prompts(), former, True, note)
+        if kept
+        else _Chosen(prompts, challenger, False, note)
+    )
 
 
 def _compared(
-    task: PromptTask,
+    split: str,
     former: Scored,
     new: Scored,
     test: PairedTest,
-    *,
     kept: bool,
-    settings: Settings,
+    significance: float,
 ) -> str:
     then, now = map(_described, (former, new))
-    split = task.split.gate[0]
     counts = (
         f"new ones better on {test.worse} examples, worse on {test.better}, paired p = "
         f"{test.p_value:.2g}"
@@ -203,7 +213,7 @@ def _compared(
     facts = f"on the {split}set they score {then}, the new ones {now}; {counts}"
     if test.drop > 0:
         facts += (
-            f"; the search has seen the {split}set, so p < {settings.significance:g} "
+            f"; the search has seen the {split}set, so p < {significance:g} "
             "is asked for: give a testset to compare on unseen examples"
         )
     return f"the committed prompts stay: {facts}"
@@ -219,10 +229,10 @@ def _numbers(scored: Scored) -> list[float]:
     return [score for score in scored.scores() if score is not None]
 
 
-def _champion(task: PromptTask, path: Path) -> PromptFile | None:
+def _champion(task: PromptTask, location: Location) -> PromptFile | None:
     """The committed prompts, if there are any that fit the program."""
     try:
-        file = promptfile.read(path)
+        file = promptfile.read(location.prompt_file)
     except (FileNotFoundError, PromptFileError):
         return None
     return None if promptfile.unfit(task.program, file) else file
@@ -251,7 +261,7 @@ def _fitted_with(
 ) -> dict[str, Any]:
     split = task.split
     facts = {
-        **baseline.scored_with(scorer),
+        **scored_with(scorer),
         "dspy": dspy.__version__,
         "optimizer": {
             "name": "mipro",
@@ -270,16 +280,16 @@ def _fitted_with(
     for key in ("budget", "num_candidates", "num_trials", "minibatch_size", "metric_threshold"):
         if getattr(settings, key) is not None:
             facts["optimizer"][key] = getattr(settings, key)
-    if prompt_lm is not None and prompt_lm is not lm_of(scorer):
-        facts["prompt_lm"] = models.described(prompt_lm)["lm"]
+    if prompt_lm is not None and prompt_lm is not scorer.task_lm:
+        facts["prompt_lm"] = described(prompt_lm)["lm"]
     return facts
 
 
-def _search(compiled: Compiled, scorer: Scorer, reporter: Reporter) -> dict[str, Any]:
+def _search(candidate: Candidate, scorer: Scorer, reporter: Reporter) -> dict[str, Any]:
     usage = scorer.meter.usage
     return {
-        "trials": len(compiled.search.trials),
-        "validation_score": round(compiled.score, 4),
+        "trials": candidate.trials,
+        "validation_score": round(candidate.score, 4),
         "lm_calls": {**dict(sorted(usage.calls.items())), "total": usage.total_calls},
         "tokens": {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens},
         **({} if usage.cost is None else {"usd": round(usage.cost, 4)}),

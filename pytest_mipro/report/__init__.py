@@ -1,1 +1,1 @@
-"""Views of what a run found."""
+"""What people and machines are shown of results and plans."""

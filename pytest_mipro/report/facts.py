@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_mipro.gate import GateResult
+from pytest_mipro.gate.result import GateResult
 
 Fact = str | int | float
 

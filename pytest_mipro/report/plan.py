@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pytest_mipro.estimate import Estimate
-from pytest_mipro.readiness import Readiness
+from pytest_mipro.plan.estimate import Estimate
+from pytest_mipro.plan.readiness import Readiness
 
 
-def plan(name: str, readiness: Readiness, estimate: Estimate | None, *, command: str) -> str:
+def plan(name: str, readiness: Readiness, estimate: Estimate, *, command: str) -> str:
     """The checks with their figures, the advice, and what it will take.
 
     Args:
         name: of the prompt file.
         readiness: the checks.
-        estimate: what it will take; None where it could not be worked out.
+        estimate: what it will take.
         command: the command that runs this test.
     """
     lines = [f"mipro plan: {name}"]
@@ -20,16 +20,15 @@ def plan(name: str, readiness: Readiness, estimate: Estimate | None, *, command:
         lines.append(f"  {check.status:4s}  {check.name:9s}  {check.facts}")
         if check.remedy:
             lines.append(f"        -> {check.remedy}")
-    if estimate is not None:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in estimate.calls.items())
-        lines += [
-            f"  takes optimise   at most {estimate.total_calls} LM calls ({kinds}), about "
-            f"{_tokens(estimate.prompt_tokens)} prompt and {_tokens(estimate.completion_tokens)} "
-            f"completion tokens, {_usd(estimate.usd, estimate.lm)}",
-            f"        gate       {estimate.gate_calls} LM calls, about "
-            f"{_tokens(estimate.gate_tokens[0])} and {_tokens(estimate.gate_tokens[1])} tokens, "
-            f"{_usd(estimate.gate_usd, estimate.lm)}",
-        ]
+    kinds = ", ".join(f"{kind} {count}" for kind, count in estimate.calls.items())
+    lines += [
+        f"  takes optimise   at most {estimate.total_calls} LM calls ({kinds}), about "
+        f"{_tokens(estimate.prompt_tokens)} prompt and {_tokens(estimate.completion_tokens)} "
+        f"completion tokens, {_usd(estimate.usd, estimate.lm)}",
+        f"        gate       {estimate.gate_calls} LM calls, about "
+        f"{_tokens(estimate.gate_tokens[0])} and {_tokens(estimate.gate_tokens[1])} tokens, "
+        f"{_usd(estimate.gate_usd, estimate.lm)}",
+    ]
     lines.append(f"  advice: {readiness.advice}")
     if readiness.ready:
         lines.append(f"  next: {command} --mipro-optimize")

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_mipro.decision import Comparison
-from pytest_mipro.gate import GateResult
+from pytest_mipro.gate.decision import Comparison
+from pytest_mipro.gate.result import GateResult
 from pytest_mipro.progress import Progress
 
 MAX_LISTED = 5
@@ -67,7 +67,7 @@ def _regressed(result: GateResult, command: str) -> list[str]:
     return [
         f"mipro: {result.name}: REGRESSED: {_score(result)} on the {result.split}set, "
         f"{_points(test.drop)} below the recorded {_number(comparison.recorded_score)} "
-        f"({_interval(comparison.recorded_interval or (0.0, 1.0))})",
+        f"({_interval(result.recorded_interval or (0.0, 1.0))})",
         f"  {_counted(comparison)}; if nothing had got worse, so much would be seen with "
         f"probability {test.p_value:.2g} ({test.test}, one-sided; the limit is "
         f"{comparison.significance:g})",
@@ -93,15 +93,15 @@ def _counted(comparison: Comparison) -> str:
 
 def _flips(result: GateResult) -> list[str]:
     comparison = result.comparison
-    if comparison is None or not comparison.flips:
+    if comparison is None or not result.flips:
         return []
     lines = ["  the examples that got worse, the worst first:"]
-    for flip in comparison.flips[:MAX_LISTED]:
+    for flip in result.flips[:MAX_LISTED]:
         lines.append(f"    [{flip.example}] {flip.inputs}")
         lines.append(f"      expected {flip.expected}")
         lines.append(f"      then     {flip.then} (score {flip.then_score:g})")
         lines.append(f"      now      {flip.now} (score {flip.now_score:g})")
-    more = comparison.test.worse - min(MAX_LISTED, len(comparison.flips))
+    more = comparison.test.worse - min(MAX_LISTED, len(result.flips))
     return [*lines, f"    and {more} more"] if more > 0 else lines
 
 

@@ -13,7 +13,8 @@ import dspy
 import pytest
 from dspy.utils.exceptions import ContextWindowExceededError
 
-from pytest_mipro import EmbeddedEngine, PlainAdapter, embedded, embedded_lm, errors
+from pytest_mipro import EmbeddedEngine, PlainAdapter, embedded_lm, errors
+from pytest_mipro.lm import embedded
 
 pytestmark = [pytest.mark.embedded, pytest.mark.xdist_group("embedded")]
 

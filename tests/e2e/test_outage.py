@@ -6,10 +6,12 @@ import pytest
 from scripted import Sorter, answer_right, exact, examples
 from scripted_server import FAULTS, ScriptedServer
 
-from pytest_mipro.baseline import scores_of
-from pytest_mipro.decision import Scored
-from pytest_mipro.gate import judge
-from pytest_mipro.promptfile import PromptFile, entries_of
+from pytest_mipro.files.committed import Committed
+from pytest_mipro.files.location import Location
+from pytest_mipro.files.promptfile import PromptFile, entries_of
+from pytest_mipro.gate.accept import scores_of
+from pytest_mipro.gate.judge import judge
+from pytest_mipro.outcome import Scored
 from pytest_mipro.prompts import prompts_of
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
@@ -32,7 +34,7 @@ def file():
 def recorded(task, file):
     with ScriptedServer(answer_right) as server, scorer_of(server, task) as scorer:
         outcomes = scorer.score(file.prompts(), task.split.test, kind="gate")
-        return scores_of(task, file, Scored(task.split.test, [outcomes]), scorer)
+        return scores_of(task.facts, file, Scored(task.split.test, [outcomes]))
 
 
 def scorer_of(server, task):
@@ -43,9 +45,8 @@ def scorer_of(server, task):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_outage_ends_in_pass_or_cannot_judge(task, file, recorded, tmp_path, fault, share):
     with ScriptedServer(fault=fault, share=share) as server, scorer_of(server, task) as scorer:
-        result, _ = judge(
-            task, file, tmp_path / "x.yaml", SETTINGS, scorer, name="x", recorded=recorded
-        )
+        committed = Committed(Location.at(tmp_path / "x.yaml"), file, recorded)
+        result = judge(task, committed, SETTINGS, scorer).result
     failed = len(server.failed)
     assert failed >= 1
     assert result.verdict == ("pass" if failed <= 4 else "cannot judge")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scripted import Pipeline, Sorter, exact, examples, hash_of, scripted_lm
 
-from pytest_mipro.optimizers.mipro.race import SearchPlan
+from pytest_mipro.optimizers.mipro.race import Race, SearchPlan
 from pytest_mipro.optimizers.mipro.search import in_order, search
 from pytest_mipro.optimizers.mipro.space import Space
 from pytest_mipro.progress import Reporter
@@ -49,13 +49,9 @@ def searched(
 ):
     lm = scripted_lm(script or obeys(1), delay=delay)
     with Scorer(program or Sorter(), exact, lm=lm, threads=threads) as scorer:
-        result = search(
-            scorer,
-            space,
-            in_order(examples(valset), seed),
-            SearchPlan(calls, seed, trials=trials, sampler=sampler),
-            Reporter(None, lambda: 0),
-        )
+        plan = SearchPlan(calls, seed, trials=trials, sampler=sampler)
+        ordered = in_order(examples(valset), seed)
+        result = search(Race(scorer, space, ordered, plan, Reporter(None, lambda: 0)))
     return result, lm.engine
 
 

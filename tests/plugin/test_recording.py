@@ -138,7 +138,7 @@ def test_a_broken_recording_is_named_with_the_remedy(recorded, text):
 
 
 def test_a_large_recording_is_compressed_and_replayed(made, monkeypatch):
-    monkeypatch.setattr("pytest_mipro.recording.LARGE", 10_000)
+    monkeypatch.setattr("pytest_mipro.files.recording.LARGE", 10_000)
     pytester = made(40)
     pytester.runpytest("--mipro-record").assert_outcomes(passed=1)
     packed = path_of(pytester).with_suffix(".jsonl.gz")

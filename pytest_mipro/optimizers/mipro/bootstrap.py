@@ -16,8 +16,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_mipro.optimizers.mipro.demosets import DemoLimits, inputs_of, labeled_sets, spread
-from pytest_mipro.outcome import Outcome, unreachable
+from pytest_mipro.optimizers.mipro.demosets import DemoLimits, labeled_sets, spread
+from pytest_mipro.outcome import Outcome, refuse_unscored
 from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import (
     Demo,
@@ -105,7 +105,7 @@ class Bootstrap:
             self._begin_round()
             self._fill()
         if outcomes and all(outcome.kind == "unreachable" for outcome in outcomes):
-            raise unreachable(outcomes)
+            refuse_unscored(outcomes)
         return Traces(self._demos, len(self._asked))
 
     def _begin_round(self) -> None:
@@ -157,9 +157,9 @@ def _with_labeled(
     if size == 0 or any(prompt.demos for prompt in seed.values()) or not any(own.values()):
         return teacher, []
     name = max(own, key=lambda name: len(own[name]))
-    chosen = {inputs_of(demo) for demo in spread(own[name], size, rng)}
+    chosen = {demo.inputs_key() for demo in spread(own[name], size, rng)}
     kept = dict(teacher.named_predictors())[name].signature.input_fields
-    shown = [ex for ex in examples if inputs_of(_demo(ex, kept)) in chosen]
+    shown = [ex for ex in examples if _demo(ex, kept).inputs_key() in chosen]
     demos = labeled_sets(teacher, shown)
     prompts = {
         name: PredictorPrompt(prompt.instructions, tuple(spread(demos[name], size, rng)))

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_mipro.prompts import Demo, Prompts, labeled_demos
+from pytest_mipro.prompts import Demo, DemoSet, Prompts, labeled_demos
 
 MAX_ATTEMPTS_PER_SET = 20
-
-DemoSet = tuple[Demo, ...]
 
 
 @dataclass(frozen=True)
@@ -102,8 +100,8 @@ def _mixture(
     size = rng.randint(1, limits.most)
     most = min(limits.bootstrapped, len(own), size)
     chosen = _sample(own, rng.randint(min(1, most), most), rng)
-    taken = {inputs_of(demo) for demo in chosen}
-    rest = [demo for demo in given if inputs_of(demo) not in taken]
+    taken = {demo.inputs_key() for demo in chosen}
+    rest = [demo for demo in given if demo.inputs_key() not in taken]
     wanted = max(0, min(size, limits.labeled) - len(chosen))
     if even:
         return _in_turn([*chosen, *_balancing(chosen, rest, wanted, rng)], rng)
@@ -128,7 +126,7 @@ def _balancing(
     groups = _by_outputs(_sample(rest, len(rest), rng))
     counts = dict.fromkeys(groups, 0)
     for demo in chosen:
-        key = _outputs(demo)
+        key = demo.outputs_key()
         counts[key] = counts.get(key, 0) + 1
     picked: list[Demo] = []
     while len(picked) < size and any(groups.values()):
@@ -157,17 +155,9 @@ def _in_turn(demos: Sequence[Demo], rng: random.Random) -> list[Demo]:
 def _by_outputs(demos: Sequence[Demo]) -> dict[str, list[Demo]]:
     groups: dict[str, list[Demo]] = {}
     for demo in demos:
-        groups.setdefault(_outputs(demo), []).append(demo)
+        groups.setdefault(demo.outputs_key(), []).append(demo)
     return groups
-
-
-def _outputs(demo: Demo) -> str:
-    return Demo({}, demo.outputs, "labeled").key()
 
 
 def _identity(demos: Sequence[Demo]) -> tuple[str, ...]:
     return tuple(sorted(demo.key() for demo in demos))
-
-
-def inputs_of(demo: Demo) -> str:
-    return Demo(demo.inputs, {}, "labeled").key()

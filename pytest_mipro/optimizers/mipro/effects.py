@@ -24,8 +24,6 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from threadpoolctl import ThreadpoolController
 
-from pytest_mipro.optimizers.mipro.space import Choice
-
 # The kinds of terms, with the variances that the model begins with: scores go from 0 to 1, and
 # options of a slot are expected to differ by some hundredths. They weigh as much as so many
 # observed terms.
@@ -85,7 +83,9 @@ class Effects:
         self._variances = np.array(START)
         self._example_variance, self._noise = EXAMPLE_START, NOISE_START
 
-    def observe(self, choice: Choice, examples: Sequence[int], scores: Sequence[float]) -> None:
+    def observe(
+        self, choice: Mapping[str, int], examples: Sequence[int], scores: Sequence[float]
+    ) -> None:
         """Take note of what a configuration scored on some examples, by their positions."""
         columns, weights = self._row(self._key(choice))
         count = len(examples)
@@ -138,7 +138,7 @@ class Effects:
         new = spread * float(self._variances[_CONFIGURATION]) ** 0.5
         return Values(self, drawn, float(rng.normal()) * new)
 
-    def estimate(self, choice: Choice) -> tuple[float, float]:
+    def estimate(self, choice: Mapping[str, int]) -> tuple[float, float]:
         """Expected mean score of a configuration over all examples, and its standard error."""
         columns, weights = self._row(self._key(choice), add=False)
         met = self._counts > 0
@@ -152,7 +152,7 @@ class Effects:
         mean = float(weights @ self._mean[columns]) + hardness
         return mean, float(spread @ spread + own) ** 0.5
 
-    def expected(self, choice: Choice) -> list[float]:
+    def expected(self, choice: Mapping[str, int]) -> list[float]:
         """Expected score of a configuration on each example; an example that was never met is
         taken to be of average hardness."""
         columns, weights = self._row(self._key(choice), add=False)
@@ -192,7 +192,7 @@ class Effects:
         fitted += 2 * mean @ self._by_example[:n] @ hardness
         return max(0.0, float(self._squares - explained + fitted))
 
-    def _key(self, choice: Choice) -> _Key:
+    def _key(self, choice: Mapping[str, int]) -> _Key:
         return tuple(choice[slot] for slot in self._slots)
 
     def _row(self, key: _Key, *, add: bool = True) -> tuple[Any, Any]:
@@ -258,7 +258,7 @@ class Values:
                 choice[self._model._slots[slot]] = int(option)
         return choice
 
-    def of(self, choice: Choice) -> float:
+    def of(self, choice: Mapping[str, int]) -> float:
         """The value of a configuration; of one that did not run, with a term drawn for it."""
         key = self._model._key(choice)
         value = sum(

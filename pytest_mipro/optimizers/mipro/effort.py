@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pytest_mipro.optimizers.mipro.demosets import DemoLimits
+from pytest_mipro.settings import Settings, calls_of
 
 CALLS_PER_PREDICTOR = {"light": 500, "medium": 1500, "heavy": 5000}
 VALIDATION_EXAMPLES = {"light": 100, "medium": 300, "heavy": 1000}
@@ -73,3 +74,16 @@ class Effort:
             trials=trials or self.trials,
             minibatch=minibatch or self.minibatch,
         )
+
+
+def effort_of(settings: Settings, predictors: int) -> tuple[Effort, DemoLimits]:
+    """What the settings of a test ask for, for a program of so many predictors."""
+    limits = DemoLimits(settings.max_bootstrapped_demos, settings.max_labeled_demos)
+    if settings.budget is None:
+        effort = Effort.named(settings.auto, predictors, limits)
+    else:
+        effort = Effort.within(calls_of(settings.budget), predictors, limits)
+    effort = effort.with_overrides(
+        settings.num_candidates, settings.num_trials, settings.minibatch_size
+    )
+    return effort, limits

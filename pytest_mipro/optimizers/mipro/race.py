@@ -140,6 +140,13 @@ class Race:
     is asked next depends on nothing else. So the outcome depends on the seed, the number of
     threads and the LM's answers alone. That there is always more asked for than threads can
     take keeps them busy meanwhile.
+
+    Args:
+        scorer: runs the program.
+        space: what to choose from; the seed prompt is trial 0.
+        examples: of the validation set, in the order in which they are met.
+        plan: what it may cost.
+        reporter: told of each decision.
     """
 
     def __init__(

@@ -17,10 +17,7 @@ from typing import Any
 import optuna
 
 from pytest_mipro.optimizers.mipro import samplers
-from pytest_mipro.optimizers.mipro.race import Race, Runner, SearchPlan, SearchResult, Visit
-from pytest_mipro.optimizers.mipro.space import Space
-from pytest_mipro.progress import Reporter
-from pytest_mipro.scoring import Scorer
+from pytest_mipro.optimizers.mipro.race import Race, Runner, SearchResult, Visit
 
 DROP_ERRORS = 0.5  # standard errors behind the leader at which TPE's trials are dropped
 PRIOR_VARIANCE = 0.25  # of a coin toss
@@ -34,33 +31,20 @@ def in_order(valset: Sequence[Any], seed: int) -> list[Any]:
     return examples
 
 
-def search(
-    scorer: Scorer,
-    space: Space,
-    examples: Sequence[Any],
-    plan: SearchPlan,
-    reporter: Reporter,
-) -> SearchResult:
-    """Search the space and return the configuration with the best estimate.
-
-    Args:
-        scorer: runs the program.
-        space: what to choose from; the seed prompt is trial 0.
-        examples: of the validation set, in the order in which they are met.
-        plan: what it may cost.
-        reporter: told of each decision.
+def search(race: Race) -> SearchResult:
+    """Run a race to its end and return the configuration with the best estimate.
 
     Raises:
         CannotJudge: the LM could not be asked for a whole block of examples.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    race = Race(scorer, space, examples, plan, reporter)
-    reporter.phase("search", plan.calls)
+    plan = race.plan
+    race.reporter.phase("search", plan.calls)
     if plan.sampler == "tpe":
         _explore_by_tpe(race)
     else:
         _explore_by_outcomes(race)
-    reporter.phase("finalists", plan.calls)
+    race.reporter.phase("finalists", plan.calls)
     race.choose_finalists()
     _explore_by_outcomes(race)
     return race.result()

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from pytest_mipro.optimizers.mipro.demosets import DemoSet
-from pytest_mipro.prompts import PredictorPrompt, Prompts
+from pytest_mipro.prompts import DemoSet, PredictorPrompt, Prompts
 
 Choice = Mapping[str, int]
 """The option of each slot, by ``predictor.instruction`` and ``predictor.demos``."""

@@ -1,0 +1,3 @@
+"""Everything on disk beside a test: where it is, how it is read and written,
+and what it is valid for.
+"""

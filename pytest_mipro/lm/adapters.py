@@ -1,0 +1,33 @@
+"""Which adapter a run uses: how DSPy writes prompts and reads answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def adapter_for(lm: Any, name: str | None = None) -> Any:
+    """The adapter for an LM: the named one, else DSPy's setting, else plain for the embedded LM.
+
+    Returns None to leave the choice to DSPy.
+    """
+    import dspy
+
+    if name == "plain" or (name is None and dspy.settings.adapter is None and _is_embedded(lm)):
+        from pytest_mipro.lm.plain_adapter import PlainAdapter
+
+        return PlainAdapter()
+    if name is None:
+        return None
+    kinds = {"chat": dspy.ChatAdapter, "json": dspy.JSONAdapter, "xml": dspy.XMLAdapter}
+    return kinds[name]()
+
+
+def adapter_name(adapter: Any) -> str:
+    """The adapter's class name, of DSPy's default where there is none."""
+    import dspy
+
+    return type(adapter or dspy.settings.adapter or dspy.ChatAdapter()).__name__
+
+
+def _is_embedded(lm: Any) -> bool:
+    return str(getattr(lm, "model", "")).startswith("embedded/")
