@@ -23,7 +23,7 @@ from pytest_mipro.lm.store import ResponseStore
 from pytest_mipro.lm.usage import Usage
 from pytest_mipro.plan.estimate import Estimate, estimate
 from pytest_mipro.plan.readiness import Readiness, check
-from pytest_mipro.progress import Listener, Reporter
+from pytest_mipro.progress import Listener
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
 from pytest_mipro.task import PromptTask, make_task
@@ -144,16 +144,15 @@ class PromptTest:
             )
         replayed = recording.read(self.location) if settings.replay else None
         with self._scorer(around, replayed) as scorer:
-            reporter = Reporter(around.listener, lambda: scorer.meter.usage.total_calls)
-            committed, notes = self._committed(scorer, reporter, around.prompt_lm, replayed)
-            reporter.phase("gate", len(self.task.split.gate[1]))
-            judgement = judge(self.task, committed, settings, scorer, reporter.tick)
+            committed, notes = self._committed(scorer, around.prompt_lm, replayed)
+            scorer.reporter.phase("gate", len(self.task.split.gate[1]))
+            judgement = judge(self.task, committed, settings, scorer)
             notes += self._written(committed, scorer, judgement, around.requests)
             result = judgement.result
             return replace(
                 result,
                 usage=scorer.meter.usage,
-                seconds=reporter.seconds,
+                seconds=scorer.reporter.seconds,
                 notes=(*result.notes, *notes),
                 optimized=settings.optimize,
             )
@@ -169,10 +168,11 @@ class PromptTest:
             metric_threshold=settings.metric_threshold,
             store=around.store_for(replayed),
             slots=around.slots,
+            listener=around.listener,
         )
 
     def _committed(
-        self, scorer: Scorer, reporter: Reporter, prompt_lm: Any, replayed: Recording | None
+        self, scorer: Scorer, prompt_lm: Any, replayed: Recording | None
     ) -> tuple[Committed, list[str]]:
         """What is to be judged, made anew if asked to; and what a reader should know of that."""
         if self.committed is not None:
@@ -180,9 +180,7 @@ class PromptTest:
         # Imports the optimisers, which a gate does without.
         from pytest_mipro.optimizers.fitting import fit
 
-        fitted = fit(
-            self.task, self.settings, scorer, self.location, prompt_lm=prompt_lm, reporter=reporter
-        )
+        fitted = fit(self.task, self.settings, scorer, self.location, prompt_lm=prompt_lm)
         notes = [*_reused(scorer.meter.usage), *([fitted.note] if fitted.note else [])]
         committed = Committed.read(self.location)
         assert committed is not None, "fitting leaves a prompt file"

@@ -15,11 +15,13 @@ from pytest_mipro.errors import MetricError
 from pytest_mipro.lm import seam
 from pytest_mipro.lm.adapters import adapter_for, adapter_name
 from pytest_mipro.lm.answering import RUN, Asking, around
+from pytest_mipro.lm.description import described
 from pytest_mipro.lm.slots import CallSlots
 from pytest_mipro.lm.store import ResponseStore
 from pytest_mipro.lm.usage import UsageMeter
 from pytest_mipro.metriccall import is_success, score_of
 from pytest_mipro.outcome import Outcome, cause_of, failed, is_infrastructure
+from pytest_mipro.progress import Listener, Reporter
 from pytest_mipro.prompts import Prompts, digest, with_prompts
 
 TICK_SECONDS = 0.25
@@ -46,6 +48,10 @@ class Scorer:
         store: where responses are kept; without it, in memory for as long as the scorer lives.
         slots: LM calls under way at once where that is fewer than ``threads``, as when several
             processes share what is permitted; it changes no result.
+        listener: told of the progress, several times a second while results are waited for.
+
+    Attributes:
+        reporter: what tells the listener; whoever uses the scorer says the phase.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class Scorer:
         meter: UsageMeter | None = None,
         store: ResponseStore | None = None,
         slots: int | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self.program = program
         self.metric = metric
@@ -68,6 +75,7 @@ class Scorer:
         self.threads = threads
         self.metric_threshold = metric_threshold
         self.meter = meter or UsageMeter()
+        self.reporter = Reporter(listener, lambda: self.meter.usage.total_calls)
         self.store = store or ResponseStore()
         # More runs than LM calls may be under way: one that waits for an answer that another
         # run asked for takes no slot.
@@ -90,14 +98,17 @@ class Scorer:
         return self.lm or dspy.settings.lm
 
     @property
-    def lm_name(self) -> str:
-        """The name of that LM."""
-        return str(getattr(self.task_lm, "model", type(self.task_lm).__name__))
-
-    @property
     def adapter_name(self) -> str:
         """The class name of the adapter that the program runs on."""
         return adapter_name(self.adapter)
+
+    def described(self) -> dict[str, Any]:
+        """LM, decoding settings and adapter, without any key, header or URL."""
+        return {**described(self.task_lm), "adapter": self.adapter_name}
+
+    def compiled(self, prompts: Prompts) -> Any:
+        """A copy of the program that carries ``prompts``."""
+        return with_prompts(self.program, prompts)
 
     def submit(
         self, prompts: Prompts, example: Any, *, kind: str, after: int = 0
@@ -151,13 +162,16 @@ class Scorer:
                 predictor.lm = around(self.store, predictor.lm)
         return copy
 
+    def result(self, future: Future[Any]) -> Any:
+        """Wait for a future, telling of the progress meanwhile."""
+        return _result(future, self.reporter.tick)
+
     def score(
         self,
         prompts: Prompts,
         examples: Sequence[Any],
         *,
         kind: str,
-        tick: Callable[[], None] | None = None,
         step: Callable[[Outcome], None] | None = None,
         repeat: int = 0,
     ) -> list[Outcome]:
@@ -167,7 +181,6 @@ class Scorer:
             prompts: the prompts of every predictor.
             examples: any number of them; each costs the pool next to nothing.
             kind: what the LM calls are counted as.
-            tick: called several times a second while waiting.
             step: called with each outcome, in the order of the examples.
             repeat: which evaluation of the same examples this is. Each asks the LM anew, past
                 DSPy's cache too.
@@ -188,7 +201,7 @@ class Scorer:
             )
         outcomes = []
         for n, example in enumerate(examples):
-            outcome = batch.outcome(n, tick)
+            outcome = batch.outcome(n, self.reporter.tick)
             self._memo[name, id(example)] = (example, outcome)
             outcomes.append(outcome)
             if step is not None:
@@ -332,16 +345,15 @@ class _Batch:
         self.left = [n for n, entry in enumerate(known) if entry is None]
         self.workers: Sequence[Future[None]] = ()
 
-    def outcome(self, n: int, tick: Callable[[], None] | None) -> Outcome:
+    def outcome(self, n: int, tick: Callable[[], None]) -> Outcome:
         """The outcome of example ``n``, as soon as there is one."""
         while self.found[n] is None:
             done, _ = wait(self.workers, timeout=TICK_SECONDS, return_when=FIRST_EXCEPTION)
             for worker in done:
                 worker.result()
-            if tick is not None:
-                tick()
+            tick()
         found = self.found[n]
-        return result_of(found, tick) if isinstance(found, Future) else found  # type: ignore[return-value]
+        return _result(found, tick) if isinstance(found, Future) else found  # type: ignore[return-value]
 
 
 def _done(outcome: Outcome) -> Future[Outcome]:
@@ -350,9 +362,8 @@ def _done(outcome: Outcome) -> Future[Outcome]:
     return future
 
 
-def result_of(future: Future[Any], tick: Callable[[], None] | None = None) -> Any:
-    """Wait for a future, calling ``tick`` meanwhile so that progress can be shown."""
-    if tick is not None and not future.done():
+def _result(future: Future[Any], tick: Callable[[], None]) -> Any:
+    if not future.done():
         tick()
         while not wait([future], timeout=TICK_SECONDS).done:
             tick()

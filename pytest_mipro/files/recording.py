@@ -42,6 +42,36 @@ class Recording:
     answers: Mapping[str, Answer]
     requests: Sequence[Mapping[str, Any]]
 
+    def asked_anew(self, unknown: Sequence[Mapping[str, Any]], runs: int) -> str:
+        """Say how what is asked now differs from what was recorded, with the nearest prompt's diff.
+
+        Args:
+            unknown: requests that are not in it.
+            runs: how many program runs there were.
+
+        Returns:
+            A text of several lines; empty when everything asked is in the self.
+        """
+        if not unknown:
+            return ""
+        text = (
+            f"the code now asks something else: {len(unknown)} of {runs} runs ask what is not "
+            f"in {self.path.name}"
+        )
+        if not self.requests:
+            return f"{text}, which is empty"
+        from rapidfuzz import fuzz, process
+
+        asked = shown(unknown[0])
+        texts = [shown(request) for request in self.requests]
+        nearest = process.extractOne(asked, texts, scorer=fuzz.ratio)[0]
+        lines = list(difflib.unified_diff(nearest.split("\n"), asked.split("\n"), n=1, lineterm=""))
+        parts = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+        more = [f"... {len(parts) - DIFF_LINES} lines more"] if len(parts) > DIFF_LINES else []
+        return "\n      ".join(
+            [f"{text}; the first of them, beside the nearest recorded:", *parts[:DIFF_LINES], *more]
+        )
+
 
 def write(
     location: Location,
@@ -109,38 +139,6 @@ def read(location: Location) -> Recording:
             "--mipro-record"
         ) from error
     return Recording(path, answers, requests)
-
-
-def asked_anew(recording: Recording, unknown: Sequence[Mapping[str, Any]], runs: int) -> str:
-    """Say how what is asked now differs from what was recorded, with the nearest prompt's diff.
-
-    Args:
-        recording: what is replayed.
-        unknown: requests that are not in it.
-        runs: how many program runs there were.
-
-    Returns:
-        A text of several lines; empty when everything asked is in the recording.
-    """
-    if not unknown:
-        return ""
-    text = (
-        f"the code now asks something else: {len(unknown)} of {runs} runs ask what is not "
-        f"in {recording.path.name}"
-    )
-    if not recording.requests:
-        return f"{text}, which is empty"
-    from rapidfuzz import fuzz, process
-
-    asked = shown(unknown[0])
-    texts = [shown(request) for request in recording.requests]
-    nearest = process.extractOne(asked, texts, scorer=fuzz.ratio)[0]
-    lines = list(difflib.unified_diff(nearest.split("\n"), asked.split("\n"), n=1, lineterm=""))
-    parts = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
-    more = [f"... {len(parts) - DIFF_LINES} lines more"] if len(parts) > DIFF_LINES else []
-    return "\n      ".join(
-        [f"{text}; the first of them, beside the nearest recorded:", *parts[:DIFF_LINES], *more]
-    )
 
 
 def shown(request: Mapping[str, Any]) -> str:

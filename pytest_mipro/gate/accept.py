@@ -10,7 +10,7 @@ from pytest_mipro.files.location import Location
 from pytest_mipro.files.promptfile import PromptFile, ScoreEntry, ScoresEntry
 from pytest_mipro.files.scoresfile import RecordedScore, ScoresFile
 from pytest_mipro.gate.statistics import interval
-from pytest_mipro.lm.models import described, varies
+from pytest_mipro.lm.description import varies
 from pytest_mipro.outcome import Scored, refuse_unscored
 from pytest_mipro.prompts import digest
 from pytest_mipro.scoring import Scorer
@@ -44,11 +44,6 @@ def runs_to_record(settings: Settings, lm: Any) -> int:
     return max(RECORDED_REPEATS, settings.repeats) if varies(lm) else settings.repeats
 
 
-def scored_with(scorer: Scorer) -> dict[str, Any]:
-    """LM, decoding settings and adapter of a scorer."""
-    return {**described(scorer.task_lm), "adapter": scorer.adapter_name}
-
-
 def update(
     facts: TaskFacts,
     location: Location,
@@ -77,7 +72,7 @@ def update(
                 baseline=file.scores.baseline if file.scores else None,
                 compiled=score_entry(facts, scored),
             ),
-            "fitted_with": _accepted(file, facts, scored_with(scorer)),
+            "fitted_with": _accepted(file, facts, scorer.described()),
             "fingerprints": facts.fingerprints,
         }
     )

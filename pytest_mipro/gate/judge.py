@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_mipro.files.committed import Committed
-from pytest_mipro.files.recording import Recording, asked_anew
 from pytest_mipro.gate import evidence, staleness
 from pytest_mipro.gate.decision import Recorded, Stopped, compare, verdict_of
 from pytest_mipro.gate.result import GateResult
 from pytest_mipro.gate.statistics import interval
 from pytest_mipro.outcome import Outcome, Scored, causes_of
-from pytest_mipro.prompts import with_prompts
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
 from pytest_mipro.task import PromptTask, TaskFacts, leakage
@@ -40,7 +38,6 @@ def judge(
     committed: Committed,
     settings: Settings,
     scorer: Scorer,
-    tick: Callable[[], None] | None = None,
 ) -> Judgement:
     """Apply the committed prompts and give the verdict.
 
@@ -52,7 +49,6 @@ def judge(
         committed: the prompt file, and what stands beside it.
         settings: of the test.
         scorer: runs the program.
-        tick: called while waiting.
 
     Raises:
         MetricError: the metric raised or did not return a score.
@@ -65,9 +61,9 @@ def judge(
     if stale and (settings.update_baseline or settings.stale == "fail"):
         return Judgement(replace(result, verdict="stale", stale=tuple(map(str, stale))))
     recorded, notes = _comparable(task.facts, committed, settings)
-    stopped = _run(committed, task.split.gate[1], settings, scorer, recorded, tick)
+    stopped = _run(committed, task.split.gate[1], settings, scorer, recorded)
     verdict = stopped.verdict
-    anew = _asked_anew(committed.recording, stopped.scored)
+    anew = _asked_anew(committed, stopped.scored)
     if anew:
         stale.append(anew)
         verdict = "stale" if settings.stale == "fail" else verdict
@@ -76,7 +72,7 @@ def judge(
     result = replace(
         result,
         verdict=verdict,
-        program=with_prompts(task.program, committed.file.prompts()),
+        program=scorer.compiled(committed.file.prompts()),
         split=task.facts.gate_split,
         stale=tuple(map(str, stale)),
         notes=(
@@ -85,7 +81,7 @@ def judge(
             *_saved(stopped),
             *_transfer(committed, scorer, settings),
         ),
-        lm=scorer.lm_name,
+        lm=scorer.described()["lm"],
         usage=scorer.meter.usage,
         seconds=time.monotonic() - began,
     )
@@ -113,14 +109,13 @@ def _run(
     settings: Settings,
     scorer: Scorer,
     recorded: Recorded | None,
-    tick: Callable[[], None] | None,
 ) -> Stopped:
     """Score the examples: all, or under ``fast`` as many as the verdict needs."""
     prompts = committed.file.prompts()
 
     def score(some: Sequence[Any]) -> list[list[Outcome]]:
         return [
-            scorer.score(prompts, some, kind="gate", tick=tick, repeat=repeat)
+            scorer.score(prompts, some, kind="gate", repeat=repeat)
             for repeat in range(settings.repeats)
         ]
 
@@ -163,14 +158,15 @@ def _comparable(
     return Recorded(scores, file.repeats), []
 
 
-def _asked_anew(recording: Recording | None, scored: Scored) -> staleness.Change | None:
+def _asked_anew(committed: Committed, scored: Scored) -> staleness.Change | None:
     """Say that a replayed gate asks what was not recorded; None when it does not."""
     outcomes = scored.outcomes
     unknown = [outcome.unrecorded for outcome in outcomes if outcome.unrecorded is not None]
+    recording = committed.recording
     if recording is None or not unknown:
         return None
     return staleness.Change(
-        asked_anew(recording, unknown, len(outcomes)),
+        recording.asked_anew(unknown, len(outcomes)),
         "undo the change, or record anew with --mipro-record, where the LM can be reached, and "
         "commit the recording",
     )
@@ -194,7 +190,7 @@ def _saved(stopped: Stopped) -> list[str]:
 def _transfer(committed: Committed, scorer: Scorer, settings: Settings) -> list[str]:
     if settings.update_baseline:
         return []
-    return staleness.transfer(committed.file, scorer.task_lm)
+    return staleness.transfer(committed.file, scorer.described())
 
 
 def _with_scores(

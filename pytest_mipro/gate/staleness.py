@@ -9,7 +9,6 @@ from typing import Any
 
 from pytest_mipro.files.promptfile import PromptFile, unfit
 from pytest_mipro.files.scoresfile import ScoresFile
-from pytest_mipro.lm.models import described
 from pytest_mipro.outcome import brief
 from pytest_mipro.prompts import labeled_demos, plain_value
 from pytest_mipro.task import PromptTask, TaskFacts
@@ -111,12 +110,16 @@ def mislabeled(task: PromptTask, file: PromptFile) -> list[str]:
     return lines
 
 
-def transfer(file: PromptFile, lm: Any) -> list[str]:
+def transfer(file: PromptFile, now: Mapping[str, Any]) -> list[str]:
     """Say whether LM or decoding settings are other than those the prompts were accepted with.
 
     That is a warning, as it may do no harm: the score decides.
+
+    Args:
+        file: the prompt file.
+        now: today's LM and decoding settings.
     """
-    then, now = _accepted_with(file), described(lm)
+    then = _accepted_with(file)
     lines = []
     if then.get("lm") not in (None, now["lm"]):
         lines.append(f"the prompts were fitted with {then['lm']}, now the LM is {now['lm']}")

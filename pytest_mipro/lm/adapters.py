@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_mipro.lm.description import is_embedded
+
 
 def adapter_for(lm: Any, name: str | None = None) -> Any:
     """The adapter for an LM: the named one, else DSPy's setting, else plain for the embedded LM.
@@ -12,7 +14,7 @@ def adapter_for(lm: Any, name: str | None = None) -> Any:
     """
     import dspy
 
-    if name == "plain" or (name is None and dspy.settings.adapter is None and _is_embedded(lm)):
+    if name == "plain" or (name is None and dspy.settings.adapter is None and is_embedded(lm)):
         from pytest_mipro.lm.plain_adapter import PlainAdapter
 
         return PlainAdapter()
@@ -27,7 +29,3 @@ def adapter_name(adapter: Any) -> str:
     import dspy
 
     return type(adapter or dspy.settings.adapter or dspy.ChatAdapter()).__name__
-
-
-def _is_embedded(lm: Any) -> bool:
-    return str(getattr(lm, "model", "")).startswith("embedded/")

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from copy import deepcopy
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from pytest_mipro.errors import NotRecorded
 from pytest_mipro.lm import seam
@@ -121,6 +121,48 @@ def answered_once(request: Mapping[str, Any], ask: Callable[[], Any]) -> Any:
         return _reused(found)
     with _slot(), _filing(store, key) as file:
         return file(ask())
+
+
+class NeverAsked:
+    """The engine of an LM that must not be asked."""
+
+    def complete(self, request: Any) -> Any:
+        """Refuse."""
+        raise RuntimeError("an LM was asked that must not be asked")
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Answer nothing that is asked of an LM or an embedder, and say so at the end.
+
+    Raises:
+        NotRecorded: something was asked, whatever came of it.
+    """
+    import dspy
+
+    store = _Nothing()
+    run = Asking(lambda usage: None, store=store)
+    token = RUN.set(run)
+    try:
+        with dspy.context(lm=around(store, dspy.LM("none/none", engine=NeverAsked()))):
+            yield
+    finally:
+        RUN.reset(token)
+        if run.unrecorded is not None:
+            raise NotRecorded(run.unrecorded)
+
+
+class _Nothing:
+    """A store that holds nothing, and lets nothing be asked for."""
+
+    def find(self, key: str, request: Mapping[str, Any]) -> NoReturn:
+        raise NotRecorded(request)
+
+    def keep(self, key: str, answer: Answer) -> None:
+        """Nothing is asked for, so nothing is kept."""
+
+    def abandon(self, key: str) -> None:
+        """Nothing is asked for, so nothing is given up."""
 
 
 class _FromStore:

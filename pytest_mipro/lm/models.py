@@ -1,4 +1,4 @@
-"""Which LM a run uses, and what may be written of it."""
+"""Which LM a run uses."""
 
 from __future__ import annotations
 
@@ -7,16 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from pytest_mipro.errors import SettingsError
-
-EMBEDDED = "embedded"
-
-
-class NeverAsked:
-    """The engine of an LM whose answers all come from a recording."""
-
-    def complete(self, request: Any) -> Any:
-        """Refuse."""
-        raise RuntimeError("an LM was asked during a replay")
+from pytest_mipro.lm.answering import NeverAsked
+from pytest_mipro.lm.description import EMBEDDED, is_embedded
 
 
 def make_lm(name: str, *, api_base: str = "", offline: bool = False) -> Any:
@@ -53,21 +45,6 @@ def make_lm(name: str, *, api_base: str = "", offline: bool = False) -> Any:
         ) from error
 
 
-def varies(lm: Any) -> bool:
-    """Whether an LM may answer the same request differently: unless its temperature is 0."""
-    return getattr(lm, "kwargs", {}).get("temperature") != 0
-
-
-def described(lm: Any) -> dict[str, Any]:
-    """Name and decoding settings of an LM, without any key, header or URL."""
-    kept = ("temperature", "max_tokens", "top_p", "top_k", "n", "seed", "reasoning_effort")
-    settings = getattr(lm, "kwargs", {})
-    return {
-        "lm": str(getattr(lm, "model", type(lm).__name__)),
-        "decoding": {key: settings[key] for key in kept if settings.get(key) is not None},
-    }
-
-
 def configured() -> Any:
     """The LM that ``dspy.configure`` or ``dspy.context`` set; None where none is."""
     import dspy
@@ -84,8 +61,3 @@ def closing(lm: Any) -> Iterator[None]:
         engine = getattr(lm, "engine", None)
         if engine is not None and is_embedded(lm) and hasattr(engine, "close"):
             engine.close()
-
-
-def is_embedded(lm: Any) -> bool:
-    """Whether an LM runs on the embedded engine."""
-    return str(getattr(lm, "model", "")).startswith(f"{EMBEDDED}/")

@@ -13,12 +13,11 @@ from pytest_mipro.files import promptfile
 from pytest_mipro.files.atomic import check_writable
 from pytest_mipro.files.location import Location
 from pytest_mipro.files.promptfile import PromptFile, ScoresEntry
-from pytest_mipro.gate.accept import runs_to_record, score_entry, scored_with, write_scores
+from pytest_mipro.gate.accept import runs_to_record, score_entry, write_scores
 from pytest_mipro.gate.statistics import PairedTest, interval, paired_test
-from pytest_mipro.lm.models import described
+from pytest_mipro.lm.description import described
 from pytest_mipro.optimizers.registry import Candidate, optimizer
 from pytest_mipro.outcome import Outcome, Scored, refuse_unscored
-from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import Prompts, digest, prompts_of
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
@@ -45,7 +44,6 @@ def fit(
     location: Location,
     *,
     prompt_lm: Any,
-    reporter: Reporter,
 ) -> Fitted:
     """Optimise a task and write its prompt file and scores file.
 
@@ -59,11 +57,9 @@ def fit(
         MetricError: the metric raised or did not return a score.
     """
     check_writable(location.prompt_file)
-    held_out = _HeldOut(task, settings, scorer, reporter)
+    held_out = _HeldOut(task, settings, scorer)
     before = held_out.score(prompts_of(task.program), phase="baseline")
-    candidate = optimizer("mipro").propose(
-        scorer, task.split, settings, prompt_lm=prompt_lm, reporter=reporter
-    )
+    candidate = optimizer("mipro").propose(scorer, task.split, settings, prompt_lm=prompt_lm)
     challenger = held_out.score(candidate.prompts, phase="confirm")
     champion = _champion(task, location)
     chosen = _chosen(candidate.prompts, challenger, champion, held_out)
@@ -77,7 +73,7 @@ def fit(
         ),
         fitted_with=_fitted_with(task, settings, scorer, prompt_lm),
         fingerprints=task.facts.fingerprints,
-        search=_search(candidate, scorer, reporter),
+        search=_search(candidate, scorer),
     )
     if chosen.kept and champion is not None and _same_record(champion, file):
         if not location.scores_file.exists():
@@ -107,13 +103,11 @@ def is_better(test: PairedTest, *, unseen: bool, significance: float) -> bool:
 class _HeldOut:
     """Scores prompts on the gate's split."""
 
-    def __init__(
-        self, task: PromptTask, settings: Settings, scorer: Scorer, reporter: Reporter
-    ) -> None:
+    def __init__(self, task: PromptTask, settings: Settings, scorer: Scorer) -> None:
         self.task = task
         self.settings = settings
         self._scorer = scorer
-        self._reporter = reporter
+        self._reporter = scorer.reporter
 
     def score(
         self, prompts: Prompts, *, phase: Any, first: int = 0, count: int | None = None
@@ -136,7 +130,6 @@ class _HeldOut:
                 prompts,
                 examples,
                 kind=phase,
-                tick=self._reporter.tick,
                 step=step,
                 repeat=repeat,
             )
@@ -261,7 +254,7 @@ def _fitted_with(
 ) -> dict[str, Any]:
     split = task.split
     facts = {
-        **scored_with(scorer),
+        **scorer.described(),
         "dspy": dspy.__version__,
         "optimizer": {
             "name": "mipro",
@@ -285,7 +278,7 @@ def _fitted_with(
     return facts
 
 
-def _search(candidate: Candidate, scorer: Scorer, reporter: Reporter) -> dict[str, Any]:
+def _search(candidate: Candidate, scorer: Scorer) -> dict[str, Any]:
     usage = scorer.meter.usage
     return {
         "trials": candidate.trials,
@@ -293,5 +286,5 @@ def _search(candidate: Candidate, scorer: Scorer, reporter: Reporter) -> dict[st
         "lm_calls": {**dict(sorted(usage.calls.items())), "total": usage.total_calls},
         "tokens": {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens},
         **({} if usage.cost is None else {"usd": round(usage.cost, 4)}),
-        "seconds": round(reporter.seconds, 1),
+        "seconds": round(scorer.reporter.seconds, 1),
     }

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import Prompts
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
@@ -44,7 +43,6 @@ class Optimizer(Protocol):
         settings: Settings,
         *,
         prompt_lm: Any,
-        reporter: Reporter,
     ) -> Candidate:
         """Find better prompts for the scorer's program, within what the settings allow.
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_mipro.errors import MetricError, NotRecorded
-from pytest_mipro.lm.answering import RUN, Asking, around
-from pytest_mipro.lm.models import NeverAsked
-from pytest_mipro.lm.store import ResponseStore
+from pytest_mipro.lm.answering import refusing
 from pytest_mipro.metriccall import name_of, takes_trace, to_score
 from pytest_mipro.task import PromptTask, Split, TaskFacts, leakage
 
@@ -93,7 +90,7 @@ def metric(function: Callable[..., Any], examples: Sequence[Any]) -> Check:
     right = [(example, _answer(example)) for example in tried]
     wrong = [(ex, _answer(other)) for ex, other in _mismatched(tried)]
     try:
-        with _no_lm():
+        with refusing():
             gold = [_scored(function, *pair) for pair in right]
             mixed = [_scored(function, *pair) for pair in wrong]
             again = [_scored(function, *pair) for pair in (*right, *wrong)]
@@ -265,20 +262,3 @@ def _visible_drop(n: int) -> float:
     example's own, so that 16 % of the examples flip when nothing changed.
     """
     return min(1.0, POWER_Z * math.sqrt(0.16 / n))
-
-
-@contextmanager
-def _no_lm() -> Iterator[None]:
-    """Answer nothing that is asked of an LM or an embedder, and say so at the end."""
-    import dspy
-
-    store = ResponseStore(closed=True)
-    run = Asking(lambda usage: None, store=store)
-    token = RUN.set(run)
-    try:
-        with dspy.context(lm=around(store, dspy.LM("none/none", engine=NeverAsked()))):
-            yield
-    finally:
-        RUN.reset(token)
-        if run.unrecorded is not None:
-            raise NotRecorded(run.unrecorded)

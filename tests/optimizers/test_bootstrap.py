@@ -8,7 +8,6 @@ from scripted import Pipeline, Sorter, answer_right, exact, examples, learns_fro
 
 from pytest_mipro.optimizers.mipro.bootstrap import Bootstrap
 from pytest_mipro.optimizers.mipro.demosets import DemoLimits, demo_sets, labeled_sets
-from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import prompts_of
 from pytest_mipro.scoring import Scorer
 
@@ -26,7 +25,7 @@ def bootstrapped(
             wanted=wanted,
             most_calls=calls,
             seed=seed,
-        ).finish(Reporter(None, lambda: 0))
+        ).finish()
     assert traces.calls == len(lm.engine.asked)
     return traces.demos, lm.engine
 

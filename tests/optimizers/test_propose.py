@@ -8,7 +8,6 @@ from scripted import Pipeline, ScriptedEngine, Sorter, exact, examples, scripted
 
 from pytest_mipro.errors import CannotJudge
 from pytest_mipro.optimizers.mipro.propose import Grounding, Proposer
-from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import Demo, prompts_of
 from pytest_mipro.scoring import Scorer
 
@@ -49,7 +48,7 @@ def proposed(answers=None, *, program=None, count=4, grounding=None, demos=None,
                 grounding=grounding or Grounding(),
                 temperature=1.0,
             )
-            .finish(demos or {}, Reporter(None, lambda: 0))
+            .finish(demos or {})
             .instructions
         )
     return found, lm.engine
@@ -126,7 +125,7 @@ def test_an_answer_that_gives_away_an_example_is_dropped():
             grounding=Grounding(),
             temperature=1.0,
         )
-        found = proposer.finish({}, Reporter(None, lambda: 0)).instructions
+        found = proposer.finish({}).instructions
     assert found["sort"][1:] == ["A clean way to do."]
 
 

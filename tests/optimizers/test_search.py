@@ -8,7 +8,6 @@ from scripted import Pipeline, Sorter, exact, examples, hash_of, scripted_lm
 from pytest_mipro.optimizers.mipro.race import Race, SearchPlan
 from pytest_mipro.optimizers.mipro.search import in_order, search
 from pytest_mipro.optimizers.mipro.space import Space
-from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import Demo
 from pytest_mipro.scoring import Scorer
 
@@ -51,7 +50,7 @@ def searched(
     with Scorer(program or Sorter(), exact, lm=lm, threads=threads) as scorer:
         plan = SearchPlan(calls, seed, trials=trials, sampler=sampler)
         ordered = in_order(examples(valset), seed)
-        result = search(Race(scorer, space, ordered, plan, Reporter(None, lambda: 0)))
+        result = search(Race(scorer, space, ordered, plan))
     return result, lm.engine
 
 

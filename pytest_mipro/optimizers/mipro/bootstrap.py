@@ -18,14 +18,13 @@ from typing import Any
 
 from pytest_mipro.optimizers.mipro.demosets import DemoLimits, labeled_sets, spread
 from pytest_mipro.outcome import Outcome, refuse_unscored
-from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import (
     Demo,
     PredictorPrompt,
     prompts_of,
     with_prompts,
 )
-from pytest_mipro.scoring import Scorer, result_of
+from pytest_mipro.scoring import Scorer
 
 MAX_ROUNDS = 2
 
@@ -87,17 +86,17 @@ class Bootstrap:
         self._begin_round()
         self._fill()
 
-    def finish(self, reporter: Reporter) -> Traces:
+    def finish(self) -> Traces:
         """Wait for the traces.
 
         Raises:
             CannotJudge: the LM could not be asked for any example.
         """
-        reporter.phase("bootstrap", self._wanted)
+        self._scorer.reporter.phase("bootstrap", self._wanted)
         outcomes: list[Outcome] = []
         for round_number in range(1, MAX_ROUNDS + 1):
             while self._running:
-                outcomes.append(self._take(reporter))
+                outcomes.append(self._take())
                 self._fill()
             if not self._shown or not self._more() or round_number == MAX_ROUNDS:
                 break
@@ -129,15 +128,15 @@ class Bootstrap:
             run = self._scorer.traced(self._program, example, kind="bootstrap")
             self._running.append((example, run))
 
-    def _take(self, reporter: Reporter) -> Outcome:
+    def _take(self) -> Outcome:
         example, run = self._running.popleft()
-        outcome: Outcome = result_of(run, reporter.tick)
+        outcome: Outcome = self._scorer.result(run)
         self._taken += 1
         self._asked.update(outcome.requests)
         if outcome.success:
             self._passed += 1
             _take(self._demos, self._teacher, outcome, self._rng)
-            reporter.step()
+            self._scorer.reporter.step()
         else:
             self._failed.append(example)
         return outcome

@@ -15,7 +15,6 @@ from pytest_mipro.optimizers.mipro.race import BLOCK, Race, SearchPlan, SearchRe
 from pytest_mipro.optimizers.mipro.search import in_order, search
 from pytest_mipro.optimizers.mipro.space import Space
 from pytest_mipro.optimizers.registry import Candidate
-from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import Prompts, prompts_of
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
@@ -62,7 +61,6 @@ def optimize(
     seed: int,
     grounding: Grounding | None = None,
     temperature: float = 1.0,
-    reporter: Reporter,
 ) -> Compiled:
     """Bootstrap, propose and search, within a budget of LM calls.
 
@@ -82,7 +80,6 @@ def optimize(
         seed: randomness.
         grounding: which signals the proposals get.
         temperature: of the LM that writes the instructions.
-        reporter: told of the progress.
 
     Raises:
         CannotJudge: the LM could not be asked.
@@ -112,8 +109,8 @@ def optimize(
     warm_up = min(len(examples), 2 * scorer.threads, max(BLOCK, effort.calls // WARM_UP_CALLS))
     for example in examples[:warm_up]:
         scorer.submit(seed_prompts, example, kind="search", after=GOES_BEFORE)
-    traces = bootstrap.finish(reporter)
-    proposals = proposer.finish(traces.demos, reporter)
+    traces = bootstrap.finish()
+    proposals = proposer.finish(traces.demos)
     sets = demo_sets(
         seed_prompts,
         traces.demos,
@@ -131,14 +128,14 @@ def optimize(
         sampler=sampler,
     )
     space = Space(proposals.instructions, sets)
-    result = search(Race(scorer, space, examples, plan, reporter))
+    result = search(Race(scorer, space, examples, plan))
     return Compiled(
         result.prompts,
         result.score,
         result.best.error,
         result,
         scorer.meter.usage,
-        reporter.seconds,
+        scorer.reporter.seconds,
     )
 
 
@@ -148,7 +145,6 @@ def propose(
     settings: Settings,
     *,
     prompt_lm: Any,
-    reporter: Reporter,
 ) -> Candidate:
     """Optimise as the settings of a test say: see :class:`~pytest_mipro.optimizers.registry.
     Optimizer`."""
@@ -162,6 +158,5 @@ def propose(
         limits=limits,
         sampler=settings.sampler,
         seed=settings.seed,
-        reporter=reporter,
     )
     return Candidate(compiled.prompts, compiled.score, len(compiled.search.trials))

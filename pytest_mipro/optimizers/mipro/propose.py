@@ -18,9 +18,8 @@ from typing import Any
 
 from pytest_mipro.errors import CannotJudge
 from pytest_mipro.outcome import is_infrastructure
-from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import Demo, Prompts, plain_value
-from pytest_mipro.scoring import Scorer, result_of
+from pytest_mipro.scoring import Scorer
 
 TIPS: Mapping[str, str] = {
     "none": "",
@@ -101,33 +100,32 @@ class Proposer:
         self._calls = 0
         self._facts = self._ask_facts(trainset) if count > 1 else {}
 
-    def finish(self, demos: Mapping[str, Sequence[Demo]], reporter: Reporter) -> Proposals:
+    def finish(self, demos: Mapping[str, Sequence[Demo]]) -> Proposals:
         """Ask for the instructions and wait for them.
 
         Args:
             demos: demos that worked, per predictor.
-            reporter: told of each proposal.
 
         Raises:
             CannotJudge: the LM could not be asked for any proposal.
         """
-        reporter.phase("propose", (self._count - 1) * len(self._found))
+        self._scorer.reporter.phase("propose", (self._count - 1) * len(self._found))
         facts = {}
         for name, future in self._facts.items():
-            answer, _ = result_of(future, reporter.tick)
+            answer, _ = self._scorer.result(future)
             if answer:
                 facts[name] = answer.strip()[:1000]
         refusals: list[str] = []
         answered = 0
         for wave in range(WAVES):
             for name, future in self._ask(wave, facts, demos):
-                answer, refusal = result_of(future, reporter.tick)
+                answer, refusal = self._scorer.result(future)
                 refusals += [refusal] if refusal else []
                 answered += not refusal
                 text = self._guard.accept(answer, self._found[name])
                 if text:
                     self._found[name].append(text)
-                    reporter.step()
+                    self._scorer.reporter.step()
         if refusals and not answered:
             raise CannotJudge(
                 f"the prompt LM could not be asked for any instruction: {refusals[0]}",

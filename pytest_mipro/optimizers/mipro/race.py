@@ -18,9 +18,8 @@ import optuna
 from pytest_mipro.optimizers.mipro import samplers
 from pytest_mipro.optimizers.mipro.space import Choice, Space
 from pytest_mipro.outcome import Outcome, means_over
-from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import Prompts
-from pytest_mipro.scoring import Scorer, result_of
+from pytest_mipro.scoring import Scorer
 
 BLOCK = 5  # examples between two decisions
 FINAL_SHARE = 0.3  # of the budget, for the configurations that look best
@@ -146,7 +145,6 @@ class Race:
         space: what to choose from; the seed prompt is trial 0.
         examples: of the validation set, in the order in which they are met.
         plan: what it may cost.
-        reporter: told of each decision.
     """
 
     def __init__(
@@ -155,9 +153,8 @@ class Race:
         space: Space,
         examples: Sequence[Any],
         plan: SearchPlan,
-        reporter: Reporter,
     ) -> None:
-        self.space, self.plan, self.reporter = space, plan, reporter
+        self.space, self.plan, self.reporter = space, plan, scorer.reporter
         self.model = samplers.OutcomeSampler(space, len(examples), plan.seed, self.open_to)
         self.study = optuna.create_study(direction="maximize", sampler=self.model)
         self.distributions = samplers.distributions(space.slots())
@@ -253,7 +250,7 @@ class Race:
     def take(self) -> Visit:
         """Wait for the visit that was asked for first, and keep what came of it."""
         visit = self.running.popleft()
-        outcomes = [result_of(future, self.reporter.tick) for future in visit.futures]
+        outcomes = [self._scorer.result(future) for future in visit.futures]
         visit.runner.outcomes += outcomes
         for outcome in outcomes:
             # A program that asks its LMs by ways of its own is taken to call each predictor once.

@@ -18,7 +18,7 @@ from pytest_mipro.optimizers.mipro.demosets import DemoLimits
 from pytest_mipro.optimizers.mipro.effort import BOOTSTRAP_SHARE, Effort
 from pytest_mipro.optimizers.mipro.optimizer import optimize
 from pytest_mipro.optimizers.mipro.propose import Grounding
-from pytest_mipro.progress import Listener, Reporter
+from pytest_mipro.progress import Listener
 from pytest_mipro.prompts import with_prompts
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import calls_of, check
@@ -189,6 +189,7 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
             adapter=adapter_for(task_lm),
             threads=threads,
             metric_threshold=self.metric_threshold,
+            listener=self.on_progress,
         ) as scorer:
             compiled = optimize(
                 scorer,
@@ -208,7 +209,6 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
                     view_data_batch_size,
                 ),
                 temperature=self.init_temperature,
-                reporter=Reporter(self.on_progress, lambda: scorer.meter.usage.total_calls),
             )
         program = with_prompts(student, compiled.prompts)
         mark_compiled(program)
