@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,26 +137,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     rows = _sent(terminalreporter, "mipro_rows")
     if not rows:
         return
-    from pytest_mipro.report import terminal
+    from pytest_mipro.report import summary
 
     terminalreporter.section("mipro")
-    terminalreporter.write_line(terminal.table(rows, width=terminalreporter._tw.fullwidth))
-    for row in rows:
-        for note in row["notes"]:
-            terminalreporter.write_line(f"{row['name']}: {note}")
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        _tell_github(terminalreporter, rows, config.rootpath)
-
-
-def _tell_github(terminalreporter: Any, rows: list[Any], rootpath: Path) -> None:
-    from pytest_mipro.report import github
-
-    for line in github.commands(rows, os.environ.get("GITHUB_WORKSPACE") or rootpath):
+    width = terminalreporter._tw.fullwidth
+    for line in summary.lines(rows, width=width, root=config.rootpath, environ=os.environ):
         terminalreporter.write_line(line)
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        with Path(summary).open("a", encoding="utf-8") as stream:
-            stream.write(github.summary(rows))
+    summary.tell_github(rows, environ=os.environ)
 
 
 def _sent(terminalreporter: Any, name: str) -> list[Any]:

@@ -20,7 +20,6 @@ from pytest_mipro.gate.result import GateResult
 from pytest_mipro.gate.staleness import changes
 from pytest_mipro.lm.adapters import adapter_for, adapter_name
 from pytest_mipro.lm.store import ResponseStore
-from pytest_mipro.lm.usage import Usage
 from pytest_mipro.plan.estimate import Estimate, estimate
 from pytest_mipro.plan.readiness import Readiness, check
 from pytest_mipro.progress import Listener
@@ -163,7 +162,7 @@ class PromptTest:
             self.task.program,
             self.task.metric,
             lm=around.lm,
-            adapter=adapter_for(around.lm, settings.adapter),
+            adapter=settings.adapter,
             threads=settings.threads,
             metric_threshold=settings.metric_threshold,
             store=around.store_for(replayed),
@@ -181,7 +180,7 @@ class PromptTest:
         from pytest_mipro.optimizers.fitting import fit
 
         fitted = fit(self.task, self.settings, scorer, self.location, prompt_lm=prompt_lm)
-        notes = [*_reused(scorer.meter.usage), *([fitted.note] if fitted.note else [])]
+        notes = [*_reused(scorer), *([fitted.note] if fitted.note else [])]
         committed = Committed.read(self.location)
         assert committed is not None, "fitting leaves a prompt file"
         return committed, notes
@@ -225,7 +224,8 @@ def _split_seed(committed: Committed | None, seed: int) -> int:
     return seed
 
 
-def _reused(usage: Usage) -> list[str]:
+def _reused(scorer: Scorer) -> list[str]:
+    usage = scorer.meter.usage
     if not usage.reused:
         return []
     return [

@@ -40,7 +40,8 @@ class Scorer:
         program: the program; it is copied, never changed.
         metric: ``metric(example, prediction, trace=None)``.
         lm: the task LM, or None to leave it to ``dspy.settings``.
-        adapter: the DSPy adapter, or None to leave it to ``dspy.settings``.
+        adapter: the DSPy adapter, or its name in the settings; None for ``dspy.settings.adapter``,
+            else the one that suits the LM.
         threads: LM calls under way at once.
         metric_threshold: the score from which a trace may become a demo; without it the metric
             must say True or give full marks.
@@ -71,7 +72,8 @@ class Scorer:
         self.program = program
         self.metric = metric
         self.lm = lm
-        self.adapter = adapter
+        named = adapter is None or isinstance(adapter, str)
+        self.adapter = adapter_for(lm, adapter) if named else adapter
         self.threads = threads
         self.metric_threshold = metric_threshold
         self.meter = meter or UsageMeter()

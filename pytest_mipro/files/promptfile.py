@@ -171,6 +171,11 @@ def write(path: str | Path, file: PromptFile) -> bool:
     return True
 
 
+def check_writable(path: Path) -> None:
+    """Raise a PromptFileError unless ``path`` could be written; call this before money is spent."""
+    atomic.check_writable(path)
+
+
 def dump(file: PromptFile) -> str:
     """Return the text of a prompt file; equal contents give equal text."""
     data = file.model_dump()

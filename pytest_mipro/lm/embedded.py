@@ -207,19 +207,27 @@ class _Awaited:
         return await asyncio.to_thread(self._engine.complete, request)
 
 
-def embedded_lm(engine: Any = None, **settings: Any) -> Any:
+class _Absent:
+    """The engine of an LM whose answers all come from a recording."""
+
+    def complete(self, request: Any) -> Any:
+        raise RuntimeError("the embedded LM was asked during a replay")
+
+
+def embedded_lm(engine: Any = None, *, offline: bool = False, **settings: Any) -> Any:
     """Return a ``dspy.LM`` that runs on the embedded model, at temperature 0 by default.
 
     DSPy's response cache is off by default: the model is local, free and deterministic.
 
     Args:
         engine: an ``EmbeddedEngine`` to share; a new one is made without it.
+        offline: whether it is never asked, so that it need not be installed.
         settings: what else ``dspy.LM`` takes, such as ``temperature`` or ``max_tokens``.
     """
     import dspy
 
     defaults = {"temperature": 0.0, "max_tokens": DEFAULT_MAX_TOKENS, "cache": False}
-    engine = engine or EmbeddedEngine()
+    engine = engine or (_Absent() if offline else EmbeddedEngine())
     counterpart = _Awaited(engine)
     return dspy.LM(MODEL_NAME, engine=engine, async_engine=counterpart, **{**defaults, **settings})
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from pytest_mipro.errors import SettingsError
-from pytest_mipro.lm.answering import NeverAsked
 from pytest_mipro.lm.description import EMBEDDED, is_embedded
 
 
@@ -32,7 +31,7 @@ def make_lm(name: str, *, api_base: str = "", offline: bool = False) -> Any:
     if name == EMBEDDED:
         from pytest_mipro.lm.embedded import embedded_lm
 
-        return embedded_lm(NeverAsked() if offline else None)
+        return embedded_lm(offline=offline)
     server: dict[str, Any] = {"api_base": api_base} if api_base else {}
     if api_base and not os.environ.get("OPENAI_API_KEY"):
         server["api_key"] = "none"

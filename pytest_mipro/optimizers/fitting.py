@@ -10,7 +10,6 @@ import dspy
 
 from pytest_mipro.errors import PromptFileError, TaskError
 from pytest_mipro.files import promptfile
-from pytest_mipro.files.atomic import check_writable
 from pytest_mipro.files.location import Location
 from pytest_mipro.files.promptfile import PromptFile, ScoresEntry
 from pytest_mipro.gate.accept import runs_to_record, score_entry, write_scores
@@ -56,10 +55,12 @@ def fit(
         CannotJudge: the LM could not be asked.
         MetricError: the metric raised or did not return a score.
     """
-    check_writable(location.prompt_file)
+    promptfile.check_writable(location.prompt_file)
     held_out = _HeldOut(task, settings, scorer)
     before = held_out.score(prompts_of(task.program), phase="baseline")
-    candidate = optimizer("mipro").propose(scorer, task.split, settings, prompt_lm=prompt_lm)
+    candidate = optimizer("mipro").propose(
+        scorer, task.split.train, task.split.val, settings, prompt_lm=prompt_lm
+    )
     challenger = held_out.score(candidate.prompts, phase="confirm")
     champion = _champion(task, location)
     chosen = _chosen(candidate.prompts, challenger, champion, held_out)

@@ -6,14 +6,13 @@ The registry holds addresses and not objects, so that no optimiser is imported b
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pytest_mipro.prompts import Prompts
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
-from pytest_mipro.task import Split
 
 OPTIMIZERS: Mapping[str, str] = {"mipro": "pytest_mipro.optimizers.mipro.optimizer"}
 
@@ -39,7 +38,8 @@ class Optimizer(Protocol):
     def propose(
         self,
         scorer: Scorer,
-        split: Split,
+        trainset: Sequence[Any],
+        valset: Sequence[Any],
         settings: Settings,
         *,
         prompt_lm: Any,

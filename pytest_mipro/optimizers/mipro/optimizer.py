@@ -18,7 +18,6 @@ from pytest_mipro.optimizers.registry import Candidate
 from pytest_mipro.prompts import Prompts, prompts_of
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings
-from pytest_mipro.task import Split
 
 WARM_UP_CALLS = 60  # of the budget, for each example that the seed prompt meets at first
 # Runs and calls that go before those: they fill the slots that bootstrapping and proposing leave.
@@ -141,7 +140,8 @@ def optimize(
 
 def propose(
     scorer: Scorer,
-    split: Split,
+    trainset: Sequence[Any],
+    valset: Sequence[Any],
     settings: Settings,
     *,
     prompt_lm: Any,
@@ -151,8 +151,8 @@ def propose(
     effort, limits = effort_of(settings, len(scorer.program.predictors()))
     compiled = optimize(
         scorer,
-        split.train,
-        split.val,
+        trainset,
+        valset,
         prompt_lm=prompt_lm,
         effort=effort,
         limits=limits,

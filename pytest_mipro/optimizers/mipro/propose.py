@@ -10,13 +10,13 @@ from __future__ import annotations
 import inspect
 import json
 import random
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from pytest_mipro.errors import CannotJudge
+from pytest_mipro.optimizers.mipro.guard import Guard
 from pytest_mipro.outcome import is_infrastructure
 from pytest_mipro.prompts import Demo, Prompts, plain_value
 from pytest_mipro.scoring import Scorer
@@ -31,10 +31,8 @@ TIPS: Mapping[str, str] = {
     "criteria": "List what speaks for each possible answer.",
 }
 
-MAX_INSTRUCTION_CHARACTERS = 2000
 MAX_CODE_CHARACTERS = 3000
 MAX_FIELD_CHARACTERS = 200
-LEAK_CHARACTERS = 25
 WAVES = 3
 
 
@@ -96,7 +94,7 @@ class Proposer:
         self._grounding, self._temperature = grounding, temperature
         self._found = {name: [prompt.instructions] for name, prompt in seed_prompts.items()}
         self._rng = random.Random(f"propose-{seed}")
-        self._guard = _Guard(trainset)
+        self._guard = Guard(trainset)
         self._calls = 0
         self._facts = self._ask_facts(trainset) if count > 1 else {}
 
@@ -203,28 +201,6 @@ class _Request:
         return cls(fields, wave * 1000 + number)
 
 
-class _Guard:
-    """Says which answers are usable as instructions."""
-
-    def __init__(self, trainset: Sequence[Any]) -> None:
-        texts = (value for ex in trainset for value in ex.inputs().values())
-        self._secrets = [
-            _squeezed(value)
-            for value in texts
-            if isinstance(value, str) and len(value) >= LEAK_CHARACTERS
-        ]
-
-    def accept(self, answer: str, known: Sequence[str]) -> str | None:
-        """Return the cleaned instruction, or None when it should be asked for again."""
-        text = _cleaned(answer)
-        if not 8 <= len(text) <= MAX_INSTRUCTION_CHARACTERS or len(text.split()) < 3:
-            return None
-        squeezed = _squeezed(text)
-        if any(squeezed == _squeezed(other) for other in known):
-            return None
-        return None if any(secret in squeezed for secret in self._secrets) else text
-
-
 _TASKS = {
     "data_summary": "Describe this data in two or three sentences: its topics, its style and "
     "what its labels mean.",
@@ -299,15 +275,3 @@ def _short(value: Any) -> str:
         plain = repr(value)
     text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
     return text if len(text) <= MAX_FIELD_CHARACTERS else text[:MAX_FIELD_CHARACTERS] + "..."
-
-
-def _cleaned(answer: str) -> str:
-    text = answer.strip().strip("`").strip()
-    text = re.sub(r"^(proposed |improved |new )?instructions?:\s*", "", text, flags=re.IGNORECASE)
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        text = text[1:-1].strip()
-    return text
-
-
-def _squeezed(text: str) -> str:
-    return re.sub(r"\W+", " ", text).strip().casefold()
