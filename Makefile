@@ -34,6 +34,7 @@ lint: $(INSTALLED)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/python -m mypy tests/typing/api.py
 
 benchmarks: $(INSTALLED)
 	$(BIN)/python -m benchmarks

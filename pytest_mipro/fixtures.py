@@ -1,6 +1,8 @@
 """The fixtures of pytest-mipro. Define any ``mipro_*`` of them anew in a module or conftest.
 
 Every pytest start pays for this room, so what it uses is imported when it is used.
+
+PYTEST_DONT_REWRITE: there is no assert here to rewrite.
 """
 
 from __future__ import annotations

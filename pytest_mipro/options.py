@@ -2,6 +2,8 @@
 
 The plugin makes options and ini entries from it, :class:`~pytest_mipro.settings.Settings` its
 fields, and the README its table. Every pytest start pays for this room, so it imports nothing.
+
+PYTEST_DONT_REWRITE: there is no assert here to rewrite.
 """
 
 from __future__ import annotations
@@ -151,7 +153,9 @@ RULES: dict[str, Rule] = {
         str, "folder of the prompt files, relative to the test file", default="prompts"
     ),
     "prompt_file": Rule(str, "path of the prompt file, relative to the test file", ini=False),
-    "name": Rule(str, "name of the prompt file without .yaml", ini=False),
+    "name": Rule(
+        str, "name of the prompt file without .yaml", default_help="the test's name", ini=False
+    ),
     "num_candidates": Rule(
         int, "instructions and demo sets per predictor", default_help="as auto says", low=1
     ),

@@ -1,4 +1,7 @@
-"""What pytest sees: options, ini, the marker, and hooks. Nothing heavy is imported here."""
+"""What pytest sees: options, ini, the marker, and hooks. Nothing heavy is imported here.
+
+PYTEST_DONT_REWRITE: there is no assert here, and every pytest start would pay for looking for one.
+"""
 
 from __future__ import annotations
 

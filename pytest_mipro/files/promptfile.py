@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -23,6 +23,8 @@ from pytest_mipro.prompts import (
 )
 
 FORMAT = 1
+
+Program = TypeVar("Program")
 
 
 class _Part(BaseModel):
@@ -187,7 +189,7 @@ def dump(file: PromptFile) -> str:
     return yamlfile.dump(data)
 
 
-def load_prompts(program: Any, path: str | Path, *, strict: bool = True) -> Any:
+def load_prompts(program: Program, path: str | Path, *, strict: bool = True) -> Program:
     """Return a copy of ``program`` with the prompts of a prompt file.
 
     Args:
@@ -214,7 +216,8 @@ def load_prompts(program: Any, path: str | Path, *, strict: bool = True) -> Any:
         )
     if misfits:
         warnings.warn(f"{path}: " + "; ".join(misfits), UserWarning, stacklevel=2)
-    return with_prompts(program, file.prompts())
+    compiled: Program = with_prompts(program, file.prompts())
+    return compiled
 
 
 def save_prompts(program: Any, path: str | Path, *, name: str | None = None) -> Path:
