@@ -230,10 +230,10 @@ def _fields(values: Any) -> str:
 
 def _text(values: Any, name: str) -> str:
     """A field as text; of what has no such field, an error that names it."""
-    known = values if isinstance(values, Mapping) else dict(values.items())
-    if name not in known:
-        raise KeyError(f"no field {name!r}; there are {', '.join(map(str, known)) or 'none'}")
-    return str(known[name])
+    fields = values if isinstance(values, Mapping) else dict(values.items())
+    if name not in fields:
+        raise KeyError(f"no field {name!r}; there are {', '.join(map(str, fields)) or 'none'}")
+    return str(fields[name])
 
 
 def _answers(metric: Any, example: Any) -> list[str]:

@@ -140,8 +140,8 @@ class Scorer:
             # The example is kept, so that its id is not given to another.
             self._memo[name, id(example)] = (example, future)
             return future
-        known = entry[1]
-        return _done(known) if isinstance(known, Outcome) else known
+        run = entry[1]
+        return _done(run) if isinstance(run, Outcome) else run
 
     def call(self, function: Callable[[], Any], *, kind: str, lm: Any = None) -> Future[Any]:
         """Run any function that calls LMs on the pool, counted as ``kind``."""
@@ -307,13 +307,13 @@ class Scorer:
 
     def _context_of(self, kind: str, lm: Any) -> contextvars.Context:
         """The DSPy context of a kind of call, made once: entering one takes its time."""
-        known = self._contexts.get((kind, id(lm)))
-        if known is None:
+        entry = self._contexts.get((kind, id(lm)))
+        if entry is None:
             context = self._context.copy()
             entered = context.run(self._enter, kind, lm)
             self._entered.append((context, entered))
-            known = self._contexts[kind, id(lm)] = (lm, context)
-        return known[1]
+            entry = self._contexts[kind, id(lm)] = (lm, context)
+        return entry[1]
 
     def _enter(self, kind: str, lm: Any) -> Any:
         own = lm is None or lm is self.lm
@@ -333,18 +333,20 @@ class Scorer:
         return program
 
     def _digest(self, prompts: Prompts) -> str:
-        known = self._digests.get(id(prompts))
-        if known is None:
-            known = self._digests[id(prompts)] = (prompts, digest(prompts))
-        return known[1]
+        entry = self._digests.get(id(prompts))
+        if entry is None:
+            entry = self._digests[id(prompts)] = (prompts, digest(prompts))
+        return entry[1]
 
 
 class _Batch:
     """Examples that are scored together, and what came of them so far."""
 
-    def __init__(self, known: Sequence[tuple[Any, Future[Outcome] | Outcome] | None]) -> None:
-        self.found: list[Future[Outcome] | Outcome | None] = [entry and entry[1] for entry in known]
-        self.left = [n for n, entry in enumerate(known) if entry is None]
+    def __init__(self, entries: Sequence[tuple[Any, Future[Outcome] | Outcome] | None]) -> None:
+        self.found: list[Future[Outcome] | Outcome | None] = [
+            entry and entry[1] for entry in entries
+        ]
+        self.left = [n for n, entry in enumerate(entries) if entry is None]
         self.workers: Sequence[Future[None]] = ()
 
     def outcome(self, n: int, tick: Callable[[], None]) -> Outcome:

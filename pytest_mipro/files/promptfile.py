@@ -267,13 +267,13 @@ def unfit(program: Any, file: PromptFile) -> list[str]:
 
 def _unfit_demos(name: str, signature: Any, entry: PredictorEntry) -> list[str]:
     lines = []
-    for kind, known in (("inputs", signature.input_fields), ("outputs", signature.output_fields)):
+    for kind, own in (("inputs", signature.input_fields), ("outputs", signature.output_fields)):
         used = {field: None for demo in entry.demos for field in getattr(demo, kind)}
-        unknown = [field for field in used if field not in known]
+        unknown = [field for field in used if field not in own]
         if unknown:
             lines.append(
                 f"predictor {name!r}: its demos have the {kind[:-1]} field {_list(unknown)}, "
-                f"its signature has {_list(known)}; was a field renamed?"
+                f"its signature has {_list(own)}; was a field renamed?"
             )
     return lines
 

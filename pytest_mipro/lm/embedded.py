@@ -78,7 +78,7 @@ class EmbeddedEngine:
         self._weights = weights()
         self._lock = threading.Lock()
         self._memo: dict[str | None, Any] = {}
-        self._slots = _Slots(PREFIXES)
+        self._places = _Places(PREFIXES)
         self._server: Any = None
         self._closed = False
 
@@ -140,12 +140,12 @@ class EmbeddedEngine:
         beginning = prompt.rpartition("\n\n")[0]
         options = {key: value for key, value in body.items() if key != "messages"}
         if not beginning:
-            options |= {"id_slot": self._slots.take(""), "cache_prompt": False}
+            options |= {"id_slot": self._places.take(""), "cache_prompt": False}
             return server.handle_completions({"prompt": prompt, **options})
-        known = beginning in self._slots
-        slot = self._slots.take(beginning)
+        is_filled = beginning in self._places
+        slot = self._places.take(beginning)
         filling = {"prompt": beginning, "n_predict": 0, "id_slot": slot}
-        if not known:
+        if not is_filled:
             server.handle_completions({**filling, "cache_prompt": False})
         server.handle_completions({**filling, "cache_prompt": True})
         return server.handle_completions(
@@ -178,8 +178,11 @@ class EmbeddedEngine:
             return self._server
 
 
-class _Slots:
-    """Which slot of the model holds which beginning of a prompt; the oldest makes room."""
+class _Places:
+    """Which place in the model's memory holds which beginning of a prompt; the oldest makes room.
+
+    llama.cpp calls such a place a slot.
+    """
 
     def __init__(self, count: int) -> None:
         self._held: OrderedDict[str, int] = OrderedDict()
@@ -189,12 +192,12 @@ class _Slots:
         return beginning in self._held
 
     def take(self, beginning: str) -> int:
-        """The slot for a beginning, which may hold another one yet."""
-        slot = self._held.pop(beginning, None)
-        if slot is None:
-            slot = self._free.pop(0) if self._free else self._held.popitem(last=False)[1]
-        self._held[beginning] = slot
-        return slot
+        """The place for a beginning, which may hold another one yet."""
+        place = self._held.pop(beginning, None)
+        if place is None:
+            place = self._free.pop(0) if self._free else self._held.popitem(last=False)[1]
+        self._held[beginning] = place
+        return place
 
 
 class _Awaited:

@@ -187,5 +187,5 @@ def _take(demos: dict[str, list[Demo]], teacher: Any, outcome: Outcome, rng: ran
             {k: outputs[k] for k in signature.output_fields if k in outputs},
             "bootstrapped",
         )
-        if demo.key() not in {known.key() for known in demos[name]}:
+        if demo.key() not in {other.key() for other in demos[name]}:
             demos[name].append(demo)

@@ -197,9 +197,9 @@ class Effects:
 
     def _row(self, key: _Key, *, add: bool = True) -> tuple[Any, Any]:
         """The terms that a configuration has, and their weights."""
-        known = self._rows.get(key)
-        if known is not None:
-            return known
+        row = self._rows.get(key)
+        if row is not None:
+            return row
         columns, weights = [0], [1.0]
         for slot, option in enumerate(key):
             first, members = self._demos[slot]
@@ -243,10 +243,10 @@ class Values:
             table = np.zeros(())
             for slot in group:
                 table = table[..., None] + self._options(slot)
-            known = [(pair, term) for pair, term in pairs.items() if term < len(terms)]
-            if known:
-                places = tuple(np.array([pair for pair, _ in known]).T)
-                table[places] += terms[[term for _, term in known]]
+            fitted = [(pair, term) for pair, term in pairs.items() if term < len(terms)]
+            if fitted:
+                places = tuple(np.array([pair for pair, _ in fitted]).T)
+                table[places] += terms[[term for _, term in fitted]]
             self._tables.append(table)
 
     def best(self) -> dict[str, int]:
@@ -270,16 +270,14 @@ class Values:
 
     def ranked(self) -> list[dict[str, int]]:
         """The configurations that ran, best first."""
-        known = [
-            key for key, term in self._model._configurations.items() if term < len(self._terms)
-        ]
-        keys = np.array(known)
-        values = self._terms[[self._model._configurations[key] for key in known]].copy()
+        ran = [key for key, term in self._model._configurations.items() if term < len(self._terms)]
+        keys = np.array(ran)
+        values = self._terms[[self._model._configurations[key] for key in ran]].copy()
         for group, table in zip(self._model._groups, self._tables, strict=True):
             values += table[tuple(keys[:, slot] for slot in group)]
         order = np.argsort(-values, kind="stable")
         names = self._model._slots
-        return [dict(zip(names, known[n], strict=True)) for n in order]
+        return [dict(zip(names, ran[n], strict=True)) for n in order]
 
     def _options(self, slot: int) -> Any:
         first, members = self._model._demos[slot]

@@ -142,8 +142,8 @@ class Proposer:
                     *(wave, number, self._rng),
                 ),
             )
-            for name, known in self._found.items()
-            for number in range(len(known), self._count)
+            for name, texts in self._found.items()
+            for number in range(len(texts), self._count)
         ]
         return [(name, self._call(request, self._seed)) for name, request in asked]
 

@@ -194,8 +194,8 @@ class Race:
     def has_explored(self) -> bool:
         """Whether this part's budget is spent, and enough is known to choose finalists, though
         explorations may be under way."""
-        known = self._runs >= samplers.WARM_UP
-        return not self.explored and known and self.affordable_runs() < 1
+        enough = self._runs >= samplers.WARM_UP
+        return not self.explored and enough and self.affordable_runs() < 1
 
     def affordable_runs(self) -> float:
         """Program runs that the rest of this part's budget allows."""

@@ -111,6 +111,8 @@ class OutcomeSampler(optuna.samplers.BaseSampler):
     def fitted(self, study: optuna.Study) -> Effects:
         """The model, fitted to all outcomes so far."""
         self._hear(study)
+        # Each fit moves the variances by one step towards what the outcomes say; after three they
+        # hardly move any more. The last one is of the means alone, by those variances.
         for _ in range(3):
             self.model.fit()
         self.model.fit(learn=False)
