@@ -9,7 +9,7 @@ from pytest_mipro.files import promptfile, scoresfile
 from pytest_mipro.files.location import Location
 from pytest_mipro.files.promptfile import PromptFile, ScoreEntry, ScoresEntry
 from pytest_mipro.files.scoresfile import RecordedScore, ScoresFile
-from pytest_mipro.gate.statistics import interval
+from pytest_mipro.gate.intervals import interval
 from pytest_mipro.lm.description import varies
 from pytest_mipro.outcome import Scored, refuse_unscored
 from pytest_mipro.prompts import digest

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from pytest_mipro.gate.statistics import PairedTest, paired_test
+from pytest_mipro.gate.paired import PairedTest, paired_test
 from pytest_mipro.outcome import Scored
 from pytest_mipro.settings import Settings
+
+# Rounding in the last place must neither fail a score that equals its threshold, nor make a
+# regression of one that equals its limit.
+_EQUAL = 1e-9
 
 Verdict = Literal["pass", "below threshold", "regressed", "stale", "missing", "cannot judge"]
 
@@ -102,8 +106,7 @@ def decide(
     recorded: Recorded | None = None,
 ) -> Verdict:
     """The verdict on complete scores: threshold first, then the paired comparison."""
-    # Rounding in the last place must not fail a score that equals its threshold.
-    if math.fsum(scores) < (settings.threshold or 0.0) * len(scores) - 1e-9:
+    if is_below(math.fsum(scores), len(scores), settings):
         return "below threshold"
     comparison = compare(scores, settings, recorded)
     return "regressed" if comparison and is_regression(comparison) else "pass"
@@ -139,7 +142,24 @@ def compare(
 def is_regression(comparison: Comparison) -> bool:
     """Whether the scores fell credibly, and further than allowed."""
     test = comparison.test
-    return test.p_value < comparison.significance and test.drop > comparison.max_drop + 1e-9
+    return bool(is_fall(test.p_value, test.drop, comparison))
+
+
+def is_below(total: Any, n: int, settings: Settings) -> Any:
+    """Whether n scores that add up to ``total`` miss the threshold.
+
+    A bool, or for an array of totals an array: both rooms decide by this one inequality.
+    """
+    return total < (settings.threshold or 0.0) * n - _EQUAL
+
+
+def is_fall(p_value: Any, drop: Any, limits: Settings | Comparison) -> Any:
+    """Whether a drop is credible, and further than allowed.
+
+    A bool, or for arrays an array: both rooms decide by this one inequality.
+    """
+    credible = p_value < limits.significance * (1.0 - _EQUAL)
+    return credible & (drop > limits.max_drop + _EQUAL)
 
 
 def _numbers(scores: Sequence[float | None]) -> list[float]:

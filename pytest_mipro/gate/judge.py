@@ -12,8 +12,8 @@ from typing import Any
 from pytest_mipro.files.committed import Committed
 from pytest_mipro.gate import evidence, staleness
 from pytest_mipro.gate.decision import Recorded, Stopped, compare, verdict_of
+from pytest_mipro.gate.intervals import interval
 from pytest_mipro.gate.result import GateResult
-from pytest_mipro.gate.statistics import interval
 from pytest_mipro.outcome import Outcome, Scored, causes_of
 from pytest_mipro.scoring import Scorer
 from pytest_mipro.settings import Settings

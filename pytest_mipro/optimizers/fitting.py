@@ -13,7 +13,8 @@ from pytest_mipro.files import promptfile
 from pytest_mipro.files.location import Location
 from pytest_mipro.files.promptfile import PromptFile, ScoresEntry
 from pytest_mipro.gate.accept import runs_to_record, score_entry, write_scores
-from pytest_mipro.gate.statistics import PairedTest, interval, paired_test
+from pytest_mipro.gate.intervals import interval
+from pytest_mipro.gate.paired import PairedTest, paired_test
 from pytest_mipro.lm.description import described
 from pytest_mipro.optimizers.registry import Candidate, optimizer
 from pytest_mipro.outcome import Outcome, Scored, refuse_unscored

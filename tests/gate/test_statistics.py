@@ -6,11 +6,13 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from pytest_mipro.gate.statistics import interval, paired_test
+from pytest_mipro.gate import paired
+from pytest_mipro.gate.intervals import interval
+from pytest_mipro.gate.paired import p_values, paired_test
 
 
 @pytest.mark.parametrize(
@@ -108,12 +110,12 @@ def test_several_recorded_runs_catch_more():
     assert caught[3] > 240 > caught[1]
 
 
-def test_many_examples_are_tested_by_the_normal_limit():
+def test_the_test_is_exact_for_many_examples_too():
     rng = np.random.default_rng(0)
     then, now = (rng.random(9_000) < 0.8).astype(float), (rng.random(9_000) < 0.79).astype(float)
     flipped = int((then > now).sum()), int((then < now).sum())
     exact = binomtest(flipped[0], sum(flipped), alternative="greater").pvalue
-    assert paired_test(then.tolist(), now.tolist()).p_value == pytest.approx(exact, rel=0.02)
+    assert paired_test(then.tolist(), now.tolist()).p_value == pytest.approx(exact, abs=1e-11)
 
 
 def test_graded_scores_are_tested_by_flipping_signs():
@@ -123,6 +125,86 @@ def test_graded_scores_are_tested_by_flipping_signs():
     assert test.p_value == pytest.approx(1 / 32)
     assert test.drop == pytest.approx(0.1)
     assert paired_test(then, then).p_value == 1.0
+
+
+def test_a_single_example_that_changed_says_next_to_nothing():
+    assert paired_test([0.5] * 20, [0.5] * 19 + [0.2]).p_value == 0.5
+    assert paired_test([0.5] * 20, [0.5] * 19 + [0.7]).p_value == 1.0
+
+
+def test_the_order_of_graded_examples_does_not_matter():
+    rng = np.random.default_rng(0)
+    pairs = rng.random((50, 2))
+    then, now = pairs.T.tolist()
+    mixed_then, mixed_now = rng.permutation(pairs).T.tolist()
+    assert paired_test(then, now).p_value == paired_test(mixed_then, mixed_now).p_value
+
+
+def test_the_normal_limit_of_graded_scores_is_near_their_permutations(monkeypatch):
+    rng = np.random.default_rng(0)
+    then = rng.random(2_100)
+    now = (then + rng.normal(-0.004, 0.1, 2_100)).tolist()
+    limit = paired_test(then.tolist(), now).p_value
+    monkeypatch.setattr(paired, "FLIPS_UP_TO", 3_000)
+    assert 0.01 < limit < 0.2
+    assert limit == pytest.approx(paired_test(then.tolist(), now).p_value, abs=0.01)
+
+
+@st.composite
+def paired_scores(draw):
+    """Scores of up to 300 examples, any number of which changed."""
+    runs = draw(st.tuples(st.integers(1, 5), st.integers(1, 3)))
+    n = draw(st.integers(0, 300))
+    changed = draw(st.integers(0, n))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    if draw(st.booleans()):
+        then, now = (rng.integers(0, count + 1, n) / count for count in runs)
+    else:
+        then = rng.random(n).round(draw(st.integers(0, 6)))
+        now = np.where(np.arange(n) < changed, rng.random(n).round(2), then)
+    return then.tolist(), now.tolist(), runs
+
+
+@settings(deadline=None, max_examples=60)
+@given(paired_scores())
+def test_every_p_value_is_a_probability(case):
+    then, now, runs = case
+    assert 0.0 <= paired_test(then, now, runs=runs).p_value <= 1.0
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.tuples(st.integers(1, 5), st.integers(1, 3)), st.integers(0, 100), st.integers(0, 2**32))
+def test_many_binary_sets_at_once_get_the_p_values_that_each_has_alone(runs, shared, seed):
+    rng = np.random.default_rng(seed)
+    pairs = [(a / runs[0], b / runs[1]) for a in range(runs[0] + 1) for b in range(runs[1] + 1)]
+    common = [pairs[n] for n in rng.integers(0, len(pairs), shared)]
+    counts = rng.integers(0, rng.integers(1, 30, len(pairs)), size=(8, len(pairs)))
+    together = p_values(common, pairs, counts, runs)
+    for row, p_value in zip(counts, together, strict=True):
+        alone = [*common, *(pair for pair, n in zip(pairs, row, strict=True) for _ in range(n))]
+        expected = paired_test(*zip(*alone, strict=True), runs=runs).p_value if alone else 1.0
+        assert p_value == pytest.approx(expected, abs=1e-11)
+
+
+# Differences of graded scores, and how likely each is.
+MIXES = {
+    "halves": ([-0.5, 0.5], [0.6, 0.4]),
+    "quarters": ([-1, -0.5, -0.25, 0.25, 0.5, 0.75], [0.1, 0.2, 0.3, 0.2, 0.1, 0.1]),
+    "nearly equal": ([*np.linspace(-0.32, -0.28, 9), 0.3], [*[0.07] * 9, 0.37]),
+    "a few large": ([-1, -0.031, -0.017, 0.013, 0.029, 1], [0.1, 0.25, 0.2, 0.2, 0.2, 0.05]),
+}
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("n", [8, 40, 150, 151, 300])
+def test_many_graded_sets_at_once_get_about_the_p_values_that_each_has_alone(mix, n):
+    values, chances = MIXES[mix]
+    counts = np.random.default_rng(n).multinomial(n, chances, size=20)
+    pairs = [(0.0, value) for value in values]
+    together = p_values([], pairs, counts, (1, 1))
+    alone = [p_values([], pairs, [row], (1, 1))[0] for row in counts]
+    errors = [a - b for a, b in zip(together, alone, strict=True) if b < 0.2]
+    assert max(map(abs, errors), default=0.0) < (0.03 if mix == "a few large" else 0.015)
 
 
 def test_scores_that_are_not_paired_are_refused():
