@@ -154,6 +154,7 @@ def judge(
         verdict = "stale" if settings.stale == "fail" else verdict
     notes = [*leakage(task.split), *notes, *_saved(stopped)]
     if not accepting:
+        notes += staleness.uncompared(file, recorded)
         notes += staleness.transfer(file, lm_of(scorer))
     if stale and settings.stale == "warn":
         notes += [f"stale: {change}" for change in stale]
@@ -231,7 +232,7 @@ def _comparable(
             "--mipro-update-baseline records today's"
         ]
     reason = ""
-    if recorded.metric != fingerprint.metric(task.metric):
+    if fingerprint.differs(recorded.metric, fingerprint.metric(task.metric)):
         reason = "they are of another metric"
     elif recorded.split != split:
         reason = f"they are of the {recorded.split}set, the gate scores the {split}set"

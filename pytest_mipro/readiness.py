@@ -196,7 +196,9 @@ def structure(
         return Check("structure", "ok", f"{facts}; nothing is committed yet")
     changes = staleness.changes(task, file, recorded, adapter=adapter)
     if not changes:
-        return Check("structure", "ok", f"{facts}; as when the committed prompts were accepted")
+        same = ["as when the committed prompts were accepted"]
+        known = staleness.uncompared(file, recorded) or same
+        return Check("structure", "ok", "; ".join([facts, *known]))
     told = "; ".join(change.text.partition("\n")[0].rstrip(":") for change in changes)
     return Check(
         "structure",

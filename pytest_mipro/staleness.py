@@ -64,9 +64,9 @@ def changes(
     before = recorded.sources if recorded else {}
     code = fingerprint.sources(task.program, task.metric)
     found = [*structure, *_signatures(then.predictors, now.predictors, structure)]
-    if then.program not in (None, now.program) and not found:
+    if fingerprint.differs(then.program, now.program) and not found:
         found.append(_code("program", file.program, before, code))
-    if then.metric not in (None, now.metric):
+    if fingerprint.differs(then.metric, now.metric):
         found.append(_code("metric", metric_name(file), before, code))
     found += _data(then.dataset, now.dataset, task, file, recorded)
     recorded_adapter = _accepted_with(file).get("adapter")
@@ -74,6 +74,36 @@ def changes(
         text = f"the adapter was {recorded_adapter}, now it is {adapter}"
         found.append(Change(text, f"name the old one (ini mipro_adapter), or {_ACCEPT}"))
     return found
+
+
+def uncompared(file: PromptFile, recorded: ScoresFile | None) -> list[str]:
+    """Say in one line which fingerprints are of another scheme, and so say nothing of a change.
+
+    Args:
+        file: the prompt file.
+        recorded: the scores file beside it, if there is one.
+    """
+    code, data = fingerprint.CODE_SCHEME, fingerprint.DATA_SCHEME
+    then = file.fingerprints
+    prints = [
+        ("program", then.program if then else None, code),
+        ("metric", then.metric if then else None, code),
+        *(("dataset", split, data) for split in (then.dataset.values() if then else ())),
+        ("metric", recorded.metric if recorded else None, code),
+    ]
+    others = [
+        (what, fingerprint.scheme(found) < expected)
+        for what, found, expected in prints
+        if found is not None and fingerprint.scheme(found) != expected
+    ]
+    if not others:
+        return []
+    age = "an older" if all(older for _, older in others) else "another"
+    names = ", ".join(dict.fromkeys(what for what, _ in others))
+    return [
+        f"fingerprints of {age} pytest-mipro are not compared ({names}); "
+        "--mipro-update-baseline renews them"
+    ]
 
 
 def mislabeled(task: PromptTask, file: PromptFile) -> list[str]:
@@ -144,7 +174,7 @@ def _signatures(
     for name, signature in now.items():
         recorded = then.get(name)
         known = any(f"{name!r}" in change.text for change in structure)
-        if recorded not in (None, signature) and not known:
+        if fingerprint.differs(recorded, signature) and not known:
             yield Change(
                 f"predictor {name!r}: its signature was\n      {recorded}\n    now it is\n"
                 f"      {signature}",
@@ -178,7 +208,7 @@ def _data(
     counts = counts if isinstance(counts, Mapping) else {}
     gate_split, examples = task.split.gate
     for split, print_then in then.items():
-        if now.get(split) == print_then:
+        if split in now and not fingerprint.differs(print_then, now[split]):
             continue
         facts = []
         size = len(task.split.parts().get(split, ()))
