@@ -156,7 +156,7 @@ thing = use(
         e +
         p
 )""",
-    "lambdas_on_a_line": "thing, other = lambda a, b: a, lambda a, *b: b",
+    "lambdas_on_a_line": "thing, other = lambda a, b: a, lambda c, *d: d",
     "lambdas_alike": "thing, other = lambda a, b: a, lambda a, b: b",
     "method": """class Metrics:
     @staticmethod
@@ -291,7 +291,7 @@ HASHES = {
     "docstring_and_text": "2:14300f91256c19ab",
     "lambda_in_call": "2:7b1bbfaea6505d2c",
     "lambda_of_lines": "2:7857baf1e7aba766",
-    "lambdas_on_a_line": "2:30c8234462813f83",
+    "lambdas_on_a_line": "2:0cd32c0a236c0278",
     "lambdas_alike": "2:301c4b97b3dc2d3c",
     "method": "2:972d6cd4d5aa07bb",
     "class_twice": "2:a84f2255dc6cc2fa",
