@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from pytest_mipro.examples import load_examples
     from pytest_mipro.files.promptfile import load_prompts, save_prompts
     from pytest_mipro.fixtures import MiproFixture
-    from pytest_mipro.gate.decision import Verdict
-    from pytest_mipro.gate.result import GateResult
+    from pytest_mipro.gate.result import GateResult, Verdict
     from pytest_mipro.lm.answering import stored
     from pytest_mipro.lm.embedded import EmbeddedEngine, embedded_lm
     from pytest_mipro.lm.plain_adapter import PlainAdapter
@@ -56,7 +55,7 @@ _HOMES = {
     "SettingsError": "errors",
     "TaskError": "errors",
     "Usage": "lm.usage",
-    "Verdict": "gate.decision",
+    "Verdict": "gate.result",
     "embedded_lm": "lm.embedded",
     "load_examples": "examples",
     "load_prompts": "files.promptfile",

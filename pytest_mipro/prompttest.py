@@ -17,7 +17,7 @@ from pytest_mipro.files.recording import Recording
 from pytest_mipro.gate import accept
 from pytest_mipro.gate.judge import Judgement, judge
 from pytest_mipro.gate.result import GateResult
-from pytest_mipro.gate.staleness import changes
+from pytest_mipro.gate.staleness import changes, uncompared
 from pytest_mipro.lm.adapters import adapter_for, adapter_name
 from pytest_mipro.lm.store import ResponseStore
 from pytest_mipro.plan.estimate import Estimate, estimate
@@ -103,14 +103,17 @@ class PromptTest:
     def plan(self, lm: Any) -> Plan:
         """Say whether optimising is worth it, and what it takes; no LM is asked."""
         adapter = adapter_for(lm, self.settings.adapter)
-        committed, found = self.committed, None
+        committed = self.committed
+        changed: list[str] | None = None
+        unclear: list[str] = []
         if committed is not None:
             name = adapter_name(adapter)
             found = changes(self.task, committed.file, committed.scores, adapter=name)
-        headlines = None if found is None else [change.headline for change in found]
+            changed = [change.headline for change in found]
+            unclear = uncompared(committed.file, committed.scores)
         recorded = accept.runs_to_record(self.settings, lm)
         return Plan(
-            check(self.task, headlines),
+            check(self.task, changed, unclear),
             estimate(
                 self.task,
                 self.settings,

@@ -305,7 +305,7 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
         where = tuple(item["loc"])
         key = ".".join(map(str, where)) or "the file"
         message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
+        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             message = "unknown key; correct its spelling or remove it"
         elif item["type"] == "missing":
             message = "is missing"

@@ -142,7 +142,7 @@ def _comparable(
             "--mipro-update-baseline records today's"
         ]
     reason = ""
-    if file.metric != facts.fingerprints.metric:
+    if facts.fingerprints.is_other_metric(file.metric):
         reason = "they are of another metric"
     elif file.split != facts.gate_split:
         reason = f"they are of the {file.split}set, the gate scores the {facts.gate_split}set"
@@ -190,7 +190,10 @@ def _saved(stopped: Stopped) -> list[str]:
 def _transfer(committed: Committed, scorer: Scorer, settings: Settings) -> list[str]:
     if settings.update_baseline:
         return []
-    return staleness.transfer(committed.file, scorer.described())
+    return [
+        *staleness.uncompared(committed.file, committed.scores),
+        *staleness.transfer(committed.file, scorer.described()),
+    ]
 
 
 def _with_scores(

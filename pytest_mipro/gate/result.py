@@ -11,6 +11,8 @@ from pytest_mipro.gate.decision import Comparison, Verdict
 from pytest_mipro.gate.evidence import Failure, Flip
 from pytest_mipro.lm.usage import Usage
 
+__all__ = ["GateResult", "Verdict"]
+
 
 @dataclass(frozen=True)
 class GateResult:

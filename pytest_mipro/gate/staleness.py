@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_mipro.files.fingerprint import CODE_SCHEME, DATA_SCHEME, differs, scheme
 from pytest_mipro.files.promptfile import PromptFile, unfit
 from pytest_mipro.files.scoresfile import ScoresFile
 from pytest_mipro.outcome import brief
@@ -76,9 +77,9 @@ def _changed_facts(
     assert then is not None
     sources = recorded.sources if recorded else {}
     found = list(_signatures(then.predictors, now.predictors, structural))
-    if then.program not in (None, now.program) and not (found or structural):
+    if differs(then.program, now.program) and not (found or structural):
         found.append(_code("program", file.program, sources, facts.sources))
-    if then.metric not in (None, now.metric):
+    if differs(then.metric, now.metric):
         found.append(_code("metric", metric_name(file), sources, facts.sources))
     found += _data(then.dataset, facts, file, recorded)
     recorded_adapter = _accepted_with(file).get("adapter")
@@ -86,6 +87,36 @@ def _changed_facts(
         text = f"the adapter was {recorded_adapter}, now it is {adapter}"
         found.append(Change(text, f"name the old one (ini mipro_adapter), or {_ACCEPT}"))
     return found
+
+
+def uncompared(file: PromptFile, recorded: ScoresFile | None) -> list[str]:
+    """Say in one line which fingerprints are of another scheme, and so say nothing of a change.
+
+    Args:
+        file: the prompt file.
+        recorded: the scores file beside it, if there is one.
+    """
+    code, data = CODE_SCHEME, DATA_SCHEME
+    then = file.fingerprints
+    prints = [
+        ("program", then.program if then else None, code),
+        ("metric", then.metric if then else None, code),
+        *(("dataset", split, data) for split in (then.dataset.values() if then else ())),
+        ("metric", recorded.metric if recorded else None, code),
+    ]
+    others = [
+        (what, scheme(found) < expected)
+        for what, found, expected in prints
+        if found is not None and scheme(found) != expected
+    ]
+    if not others:
+        return []
+    age = "an older" if all(older for _, older in others) else "another"
+    names = ", ".join(dict.fromkeys(what for what, _ in others))
+    return [
+        f"fingerprints of {age} pytest-mipro are not compared ({names}); "
+        "--mipro-update-baseline renews them"
+    ]
 
 
 def mislabeled(task: PromptTask, file: PromptFile) -> list[str]:
@@ -151,7 +182,7 @@ def _signatures(
     for name, signature in now.items():
         recorded = then.get(name)
         told = any(f"{name!r}" in change.text for change in structural)
-        if recorded not in (None, signature) and not told:
+        if differs(recorded, signature) and not told:
             yield Change(
                 f"predictor {name!r}: its signature was\n      {recorded}\n    now it is\n"
                 f"      {signature}",
@@ -182,8 +213,9 @@ def _data(
 ) -> Iterable[Change]:
     sizes = file.fitted_with.get("split")
     sizes = sizes if isinstance(sizes, Mapping) else {}
-    for split, fingerprint in then.items():
-        if facts.fingerprints.dataset.get(split) == fingerprint:
+    now = facts.fingerprints.dataset
+    for split, before in then.items():
+        if split in now and not differs(before, now[split]):
             continue
         told = []
         size = len(facts.example_ids.get(split, ()))

@@ -234,7 +234,10 @@ def _champion(task: PromptTask, location: Location) -> PromptFile | None:
 
 
 def _same_record(champion: PromptFile, file: PromptFile) -> bool:
-    """Whether what a file is valid for is what it was, so that it can stay as it is."""
+    """Whether what a file is valid for is what it was, so that it can stay as it is.
+
+    Fingerprints must be equal, not merely undiffering: those of an older scheme are renewed.
+    """
     facts = ("lm", "decoding", "adapter")
     return champion.fingerprints == file.fingerprints and all(
         champion.fitted_with.get(fact) == file.fitted_with.get(fact) for fact in facts

@@ -62,20 +62,23 @@ class Readiness:
         return all(check.status != "fail" for check in self.checks)
 
 
-def check(task: PromptTask, changed: Sequence[str] | None) -> Readiness:
+def check(
+    task: PromptTask, changed: Sequence[str] | None, uncompared: Sequence[str] = ()
+) -> Readiness:
     """Look at a task before money is spent on it.
 
     Args:
         task: program, metric and data.
         changed: what changed since the committed prompts were accepted, a line each; None where
             nothing is committed.
+        uncompared: what could not be compared with it, a line each.
     """
     checks = (
         metric(task.metric, [*task.split.val, *task.split.train]),
         data(task.split),
         overlap(task.facts),
         *balance(task.split),
-        structure(task.program, changed),
+        structure(task.program, changed, uncompared),
     )
     return Readiness(checks, _advice(checks, len(task.split.train) + len(task.split.val)))
 
@@ -176,7 +179,7 @@ def balance(split: Split) -> list[Check]:
     return checks
 
 
-def structure(program: Any, changed: Sequence[str] | None) -> Check:
+def structure(program: Any, changed: Sequence[str] | None, uncompared: Sequence[str] = ()) -> Check:
     """Whether the program is still what the committed prompts were made for."""
     predictors = [name for name, _ in program.named_predictors()]
     facts = f"{len(predictors)} predictor{'s' if len(predictors) > 1 else ''}"
@@ -184,7 +187,8 @@ def structure(program: Any, changed: Sequence[str] | None) -> Check:
     if changed is None:
         return Check("structure", "ok", f"{facts}; nothing is committed yet")
     if not changed:
-        return Check("structure", "ok", f"{facts}; as when the committed prompts were accepted")
+        same = uncompared or ["as when the committed prompts were accepted"]
+        return Check("structure", "ok", "; ".join([facts, *same]))
     return Check(
         "structure",
         "warn",
