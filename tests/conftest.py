@@ -61,7 +61,8 @@ def project(
 ) -> Callable[..., pytest.Pytester]:
     """Make a project whose LM is scripted, with one mipro test in it unless told otherwise."""
 
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    # Before what is there, which may say where the package under test is.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
 
     def make(
         test: str | None = None,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import threading
+
 import dspy
-import pytest
 from scripted import Pipeline, Sorter, answer_right, exact, examples, learns_from_demos, scripted_lm
 
 from pytest_mipro.optimizers.mipro.bootstrap import Bootstrap
-from pytest_mipro.optimizers.mipro.demosets import DemoLimits, demo_sets, labeled_sets
-from pytest_mipro.prompts import prompts_of
+from pytest_mipro.optimizers.mipro.demosets import DemoLimits
 from pytest_mipro.scoring import Scorer
 
 
@@ -28,6 +30,16 @@ def bootstrapped(
         ).finish()
     assert traces.calls == len(lm.engine.asked)
     return traces.demos, lm.engine
+
+
+def answer_wrong(asked):
+    return {"label": {"good": "bad", "bad": "good"}[answer_right(asked)["label"]]}
+
+
+def shown(asked):
+    """The texts of the demos that stand in a request."""
+    texts = [text for role, text in asked.messages[:-1] if role == "user"]
+    return [re.findall(r"text number \d+", text)[0] for text in texts]
 
 
 def test_every_predictor_of_a_passing_trace_gets_one_demo():
@@ -76,7 +88,19 @@ def test_the_metric_is_told_the_trace_while_bootstrapping():
     assert set(seen) == {2}
 
 
-def test_bootstrapping_runs_in_parallel_and_stops_when_there_is_enough():
+def test_as_many_runs_are_under_way_as_there_are_threads():
+    together, calls = threading.Barrier(4), itertools.count()
+
+    def script(asked):
+        if next(calls) < 4:
+            together.wait(timeout=10)
+        return answer_right(asked)
+
+    bootstrapped(Sorter(), script)
+    assert not together.broken
+
+
+def test_bootstrapping_stops_when_there_is_enough():
     _, engine = bootstrapped(Sorter(), answer_right, wanted=4)
     assert len(engine.asked) <= 8
 
@@ -90,6 +114,36 @@ def test_labeled_sets_help_the_teacher():
     without, _ = bootstrapped(Sorter(), learns_from_demos, wanted=20)
     having, _ = bootstrapped(Sorter(), learns_from_demos, wanted=20, limits=DemoLimits(4, 4))
     assert len(having["sort"]) > len(without["sort"])
+
+
+def test_an_example_whose_label_the_teacher_is_shown_is_not_asked_for_meanwhile():
+    _, engine = bootstrapped(Sorter(), answer_wrong, limits=DemoLimits(4, 4))
+    assert all(len(shown(asked)) == 4 for asked in engine.asked)
+    assert [asked for asked in engine.asked if asked.field("text") in shown(asked)] == []
+
+
+def test_the_second_round_asks_again_what_failed_and_shows_the_teacher_other_demos():
+    _, engine = bootstrapped(Sorter(), answer_wrong, limits=DemoLimits(4, 4))
+    rounds = {}
+    for asked in engine.asked:
+        rounds.setdefault(tuple(shown(asked)), set()).add(asked.field("text"))
+    (first, asked_first), (second, asked_second) = rounds.items()
+    assert set(first) != set(second)
+    assert len(asked_first) == len(asked_second) == 16
+    assert asked_first | asked_second == {example.text for example in examples(20)}
+
+
+def test_what_passed_is_not_asked_again_in_the_second_round():
+    _, engine = bootstrapped(Sorter(), answer_right, limits=DemoLimits(4, 4), wanted=20)
+    texts = [asked.field("text") for asked in engine.asked]
+    assert len(texts) == len(set(texts)) > 16
+
+
+def test_a_teacher_that_brings_demos_is_shown_no_others():
+    program = Sorter()
+    program.sort.demos = [dspy.Example(text="text number 900", label="good")]
+    _, engine = bootstrapped(program, answer_right, limits=DemoLimits(4, 4))
+    assert {tuple(shown(asked)) for asked in engine.asked} == {("text number 900",)}
 
 
 class Loops(Sorter):
@@ -115,59 +169,6 @@ def test_the_seed_decides():
     assert first != second
 
 
-def sets_of(program, demos, labeled, **options):
-    defaults = {"limits": DemoLimits(3, 3), "count": 8, "seed": 0}
-    return demo_sets(prompts_of(program), demos, labeled, **{**defaults, **options})
-
-
-def test_demo_sets_are_distinct_and_begin_with_the_seed_and_the_empty_set():
-    program = Sorter()
-    program.sort.demos = [dspy.Example(text="seed", label="good")]
-    labeled = labeled_sets(program, examples(20))
-    sets = sets_of(program, {"sort": []}, labeled)["sort"]
-    assert [demo.inputs["text"] for demo in sets[0]] == ["seed"]
-    assert sets[1] == ()
-    assert len({tuple(sorted(d.key() for d in s)) for s in sets}) == len(sets) == 8
-
-
-def test_a_labeled_only_set_is_among_them():
-    program = Sorter()
-    demos, _ = bootstrapped(program, answer_right)
-    sets = sets_of(program, demos, labeled_sets(program, examples(20)))["sort"]
-    assert {demo.origin for demo in sets[1]} == {"labeled"}
-
-
-def test_sets_keep_to_the_limits_and_repeat_no_input():
-    program = Sorter()
-    demos, _ = bootstrapped(program, answer_right, wanted=12)
-    labeled = labeled_sets(program, examples(20))
-    for demo_set in sets_of(program, demos, labeled, limits=DemoLimits(2, 4), count=12)["sort"]:
-        assert sum(demo.origin == "bootstrapped" for demo in demo_set) <= 2
-        texts = [demo.inputs["text"] for demo in demo_set]
-        assert len(texts) == len(set(texts)) <= 4
-
-
-def test_there_are_fewer_sets_where_there_are_not_so_many_different_ones():
-    program = Sorter()
-    labeled = labeled_sets(program, examples(2))
-    assert len(sets_of(program, {"sort": []}, labeled, count=50)["sort"]) < 10
-
-
-def test_zero_shot_has_the_seed_set_only():
-    sets = sets_of(Sorter(), {"sort": []}, {"sort": []}, limits=DemoLimits(0, 0))
-    assert sets == {"sort": [()]}
-
-
-def test_examples_without_all_fields_of_a_predictor_are_no_labeled_sets():
-    labeled = labeled_sets(Pipeline(), examples(5))
-    assert len(labeled["sort"]) == 5
-    assert labeled["check"] == []
-
-
-@pytest.mark.parametrize("limits", [DemoLimits(0, 3), DemoLimits(3, 0)])
-def test_one_kind_of_demo_alone_works(limits):
-    program = Sorter()
-    demos, engine = bootstrapped(program, answer_right, limits=limits)
-    sets = sets_of(program, demos, labeled_sets(program, examples(20)), limits=limits)["sort"]
-    assert len(sets) > 2
-    assert bool(engine.asked) == (limits.bootstrapped > 0)
+def test_nothing_is_asked_where_no_demos_are_to_be_bootstrapped():
+    demos, engine = bootstrapped(Sorter(), answer_right, limits=DemoLimits(0, 3))
+    assert (demos, engine.asked) == ({"sort": []}, [])

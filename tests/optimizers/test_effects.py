@@ -62,14 +62,18 @@ def test_parts_that_are_good_only_together_are_found():
 
 
 def test_what_is_learned_of_a_demo_carries_over_to_other_sets_that_hold_it():
-    members = {"p.demos": [(n,) if n % 2 else (n, 99) for n in range(20)]}
-    slots = {"p.instruction": 1, "p.demos": 20}
-    seen = [{"p.instruction": 0, "p.demos": n} for n in range(19)]
-    model = fitted(lambda c: 0.3 if c["p.demos"] % 2 else 0.8, seen, 20, 0, members, slots)
-    holding, unknown = ({"p.instruction": 0, "p.demos": n} for n in (18, 19))
-    unseen = Effects(slots, {"p.demos": [*members["p.demos"][:19], (19, 99)]}, 20)
-    assert model.estimate(holding)[0] > model.estimate(unknown)[0]
-    assert unseen.observed == 0
+    good = 0
+    sets = [(n, good) if n % 2 == 0 else (n, n + 1) for n in range(1, 33)]
+    slots = {"p.instruction": 1, "p.demos": 32}
+    of = [{"p.instruction": 0, "p.demos": n} for n in range(32)]
+    *seen, other, holding = range(32)
+    assert (good in sets[holding], good in sets[other]) == (True, False)
+
+    def quality(choice):
+        return 0.9 if good in sets[choice["p.demos"]] else 0.1
+
+    model = fitted(quality, [of[n] for n in seen], 20, 0, {"p.demos": sets}, slots)
+    assert model.estimate(of[holding])[0] > model.estimate(of[other])[0] + 0.1
 
 
 def test_the_estimate_of_the_best_is_far_less_optimistic_than_the_best_mean():

@@ -129,6 +129,39 @@ def test_an_answer_that_gives_away_an_example_is_dropped():
     assert found["sort"][1:] == ["A clean way to do."]
 
 
+def instruction_requests(engine):
+    return [asked for asked in engine.asked if "`[[ ## instruction ## ]]`" in asked.last]
+
+
+def test_what_is_asked_for_again_gets_another_tip_each_time():
+    _, engine = proposed([""], count=2)
+    tips = [asked.field("tip") for asked in instruction_requests(engine)]
+    assert len(tips) == len(set(tips)) == 3
+
+
+def test_the_proposals_of_a_wave_get_different_tips():
+    _, engine = proposed(count=7)
+    tips = [asked.field("tip") for asked in instruction_requests(engine)]
+    assert len(tips) == len(set(tips)) == 6
+
+
+def test_the_same_question_is_put_anew_for_each_proposal():
+    _, engine = proposed(
+        ["A first way to do it.", "A second way to do it.", "A third way to do it."],
+        grounding=Grounding(False, False, False, False),
+    )
+    assert len({asked.last for asked in engine.asked}) == 1
+    assert len(engine.asked) == 3
+
+
+def test_what_is_asked_for_again_is_not_answered_by_the_answer_that_was_dropped():
+    found, engine = proposed(
+        ["", "A good way to do it."], count=2, grounding=Grounding(False, False, False, False)
+    )
+    assert found["sort"][1:] == ["A good way to do it."]
+    assert len(engine.asked) == 2
+
+
 def test_quotes_and_labels_around_an_answer_are_taken_off():
     found, _ = proposed(['Instruction: "Sort it with great care."'], count=2)
     assert found["sort"][1] == "Sort it with great care."
