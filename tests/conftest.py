@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import rapidfuzz.process
 import scipy.stats
 import scripted
 
+import pytest_mipro
 from pytest_mipro import MIPRO, PlainAdapter, prompttest
 from pytest_mipro.gate import fast
 from pytest_mipro.optimizers import fitting
@@ -23,7 +25,15 @@ from pytest_mipro.report import facts, github, plan, terminal
 OURS = (MIPRO, PlainAdapter, prompttest, fast, fitting, facts, github, plan, terminal)
 KEPT_LOADED = (*OURS, np, optuna, rapidfuzz.process, scipy.stats, scripted)
 
+PATHS = (Path(__file__).parent, Path(pytest_mipro.__file__).parents[1])
+
 pytest_plugins = ["pytester"]
+
+# DSPy would fetch the newest prices of models, in every process anew; what it ships serves here.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "true"
+
+# Whoever has hypothesis installed would import it anew at the end of each of pytester's runs.
+INI = "[pytest]\naddopts = -p no:hypothesispytest\n{more}\n"
 
 CONFTEST = """
 import pytest
@@ -51,7 +61,9 @@ def project(
 ) -> Callable[..., pytest.Pytester]:
     """Make a project whose LM is scripted, with one mipro test in it unless told otherwise."""
 
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    # Subprocesses import the package that is tested here, and what was on the path stays.
+    kept = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([*map(str, PATHS), *kept]))
 
     def make(
         test: str | None = None,
@@ -63,7 +75,7 @@ def project(
         pytester.syspathinsert(Path(__file__).parent)
         pytester.makeconftest(CONFTEST.format(script=script))
         pytester.makepyfile(test_it=test or TEST.format(threshold=threshold))
-        pytester.makeini(f"[pytest]\n{ini}\n")
+        pytester.makeini(INI.format(more=ini))
         return pytester
 
     return make
