@@ -13,8 +13,8 @@ import pytest
 import rapidfuzz.process
 import scipy.stats
 import scripted
+from prompted import python_path
 
-import pytest_mipro
 from pytest_mipro import MIPRO, PlainAdapter, prompttest
 from pytest_mipro.gate import fast
 from pytest_mipro.optimizers import fitting
@@ -24,8 +24,6 @@ from pytest_mipro.report import facts, github, plan, terminal
 # runs need stays loaded.
 OURS = (MIPRO, PlainAdapter, prompttest, fast, fitting, facts, github, plan, terminal)
 KEPT_LOADED = (*OURS, np, optuna, rapidfuzz.process, scipy.stats, scripted)
-
-PATHS = (Path(__file__).parent, Path(pytest_mipro.__file__).parents[1])
 
 pytest_plugins = ["pytester"]
 
@@ -61,9 +59,7 @@ def project(
 ) -> Callable[..., pytest.Pytester]:
     """Make a project whose LM is scripted, with one mipro test in it unless told otherwise."""
 
-    # Subprocesses import the package that is tested here, and what was on the path stays.
-    kept = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([*map(str, PATHS), *kept]))
+    monkeypatch.setenv("PYTHONPATH", python_path())
 
     def make(
         test: str | None = None,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from scripted import Sorter, answer_right, exact, examples, scripted_lm
 
+import pytest_mipro
 from pytest_mipro import GateResult
 from pytest_mipro.files import promptfile, scoresfile
 from pytest_mipro.files.location import Location
@@ -17,6 +19,14 @@ from pytest_mipro.prompttest import PromptTest, Surroundings
 from pytest_mipro.settings import resolve
 
 TRAIN, VAL, TEST = examples(10), examples(10, 100), examples(20, 200)
+
+
+def python_path() -> str:
+    """What PYTHONPATH is for subprocesses: first the tests and the package that is tested here,
+    then what was on it before."""
+    ours = (Path(__file__).parent, Path(pytest_mipro.__file__).parents[1])
+    kept = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    return os.pathsep.join([*map(str, ours), *kept])
 
 
 def wrong_on(count: int) -> Callable[[Any], dict[str, str]]:
