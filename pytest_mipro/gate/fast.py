@@ -127,7 +127,7 @@ class _Drawn:
         if self._binary:
             changed = self._worse + self._better
             # At least so many worse among those that changed; bdtrc counts from one more.
-            tail = bdtrc(self._worse - 1, np.maximum(changed, 1), 0.5)
+            tail = bdtrc(self._worse - 1, np.maximum(changed, 1).astype(int), 0.5)
             return np.where(self._worse > 0, tail, 1.0)
         spread = np.sqrt(self._squares)
         return np.where(spread > 0, ndtr(self._sum / np.where(spread > 0, spread, 1.0)), 1.0)
