@@ -15,14 +15,14 @@ import scipy.stats
 import scripted
 from prompted import python_path
 
-from pytest_mipro import MIPRO, PlainAdapter, prompttest
+from pytest_mipro import MIPRO, PlainAdapter, prompttest, session
 from pytest_mipro.gate import fast
 from pytest_mipro.optimizers import fitting
 from pytest_mipro.report import facts, github, plan, terminal
 
 # pytester forgets the modules that a run imports, and numpy cannot be imported twice: what the
 # runs need stays loaded.
-OURS = (MIPRO, PlainAdapter, prompttest, fast, fitting, facts, github, plan, terminal)
+OURS = (MIPRO, PlainAdapter, prompttest, session, fast, fitting, facts, github, plan, terminal)
 KEPT_LOADED = (*OURS, np, optuna, rapidfuzz.process, scipy.stats, scripted)
 
 pytest_plugins = ["pytester"]
