@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from pytest_mipro.examples import load_examples
     from pytest_mipro.files.promptfile import load_prompts, save_prompts
     from pytest_mipro.fixtures import MiproFixture
-    from pytest_mipro.gate.result import GateResult, Verdict
+    from pytest_mipro.gate.result import GateResult, Usage, Verdict
     from pytest_mipro.lm.answering import stored
     from pytest_mipro.lm.embedded import EmbeddedEngine, embedded_lm
     from pytest_mipro.lm.plain_adapter import PlainAdapter
-    from pytest_mipro.lm.usage import Usage
     from pytest_mipro.optimizers.mipro.optimizer import Compiled
     from pytest_mipro.optimizers.mipro.teleprompter import MIPRO
     from pytest_mipro.progress import Progress
@@ -54,7 +53,7 @@ _HOMES = {
     "PromptFileError": "errors",
     "SettingsError": "errors",
     "TaskError": "errors",
-    "Usage": "lm.usage",
+    "Usage": "gate.result",
     "Verdict": "gate.result",
     "embedded_lm": "lm.embedded",
     "load_examples": "examples",

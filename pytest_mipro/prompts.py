@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -118,6 +119,8 @@ def plain_value(value: Any) -> Any:
     Raises:
         TypeError: a value that has no such form, such as an open file.
     """
+    if isinstance(value, enum.Enum):  # first, as one may be a text or a number as well
+        return plain_value(value.value)
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
@@ -133,8 +136,6 @@ def plain_value(value: Any) -> Any:
         return plain_value(value.toDict())
     if hasattr(value, "isoformat"):
         return str(value.isoformat())
-    if hasattr(value, "value") and hasattr(type(value), "__members__"):
-        return plain_value(value.value)
     raise TypeError(f"a value of type {type(value).__name__} has no plain form")
 
 

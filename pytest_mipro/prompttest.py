@@ -18,7 +18,8 @@ from pytest_mipro.gate import accept
 from pytest_mipro.gate.judge import Judgement, judge
 from pytest_mipro.gate.result import GateResult
 from pytest_mipro.gate.staleness import changes, uncompared
-from pytest_mipro.lm.adapters import adapter_for, adapter_name
+from pytest_mipro.lm.adapters import adapter_for
+from pytest_mipro.lm.description import adapter_name, varies
 from pytest_mipro.lm.store import ResponseStore
 from pytest_mipro.plan.estimate import Estimate, estimate
 from pytest_mipro.plan.readiness import Readiness, check
@@ -111,7 +112,7 @@ class PromptTest:
             found = changes(self.task, committed.file, committed.scores, adapter=name)
             changed = [change.headline for change in found]
             unclear = uncompared(committed.file, committed.scores)
-        recorded = accept.runs_to_record(self.settings, lm)
+        recorded = accept.runs_to_record(self.settings, varies=varies(lm))
         return Plan(
             check(self.task, changed, unclear),
             estimate(
@@ -165,7 +166,7 @@ class PromptTest:
             self.task.program,
             self.task.metric,
             lm=around.lm,
-            adapter=settings.adapter,
+            adapter=adapter_for(around.lm, settings.adapter),
             threads=settings.threads,
             metric_threshold=settings.metric_threshold,
             store=around.store_for(replayed),

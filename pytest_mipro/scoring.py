@@ -13,9 +13,8 @@ from typing import Any
 
 from pytest_mipro.errors import MetricError
 from pytest_mipro.lm import seam
-from pytest_mipro.lm.adapters import adapter_for, adapter_name
 from pytest_mipro.lm.answering import RUN, Asking, around
-from pytest_mipro.lm.description import described
+from pytest_mipro.lm.description import adapter_name, described, varies
 from pytest_mipro.lm.slots import CallSlots
 from pytest_mipro.lm.store import ResponseStore
 from pytest_mipro.lm.usage import UsageMeter
@@ -40,8 +39,7 @@ class Scorer:
         program: the program; it is copied, never changed.
         metric: ``metric(example, prediction, trace=None)``.
         lm: the task LM, or None to leave it to ``dspy.settings``.
-        adapter: the DSPy adapter, or its name in the settings; None for ``dspy.settings.adapter``,
-            else the one that suits the LM.
+        adapter: the DSPy adapter, or None to leave it to ``dspy.settings``.
         threads: LM calls under way at once.
         metric_threshold: the score from which a trace may become a demo; without it the metric
             must say True or give full marks.
@@ -72,8 +70,7 @@ class Scorer:
         self.program = program
         self.metric = metric
         self.lm = lm
-        named = adapter is None or isinstance(adapter, str)
-        self.adapter = adapter_for(lm, adapter) if named else adapter
+        self.adapter = adapter
         self.threads = threads
         self.metric_threshold = metric_threshold
         self.meter = meter or UsageMeter()
@@ -104,9 +101,15 @@ class Scorer:
         """The class name of the adapter that the program runs on."""
         return adapter_name(self.adapter)
 
-    def described(self) -> dict[str, Any]:
-        """LM, decoding settings and adapter, without any key, header or URL."""
-        return {**described(self.task_lm), "adapter": self.adapter_name}
+    @property
+    def varies(self) -> bool:
+        """Whether the task LM may answer the same request differently."""
+        return varies(self.task_lm)
+
+    def described(self, lm: Any = None) -> dict[str, Any]:
+        """An LM, the task LM without one, with its decoding settings and the adapter; without any
+        key, header or URL."""
+        return {**described(self.task_lm if lm is None else lm), "adapter": self.adapter_name}
 
     def compiled(self, prompts: Prompts) -> Any:
         """A copy of the program that carries ``prompts``."""
@@ -133,7 +136,7 @@ class Scorer:
         if entry is None:
             program = self._program(name, prompts)
             turn = next(self._turns) + after
-            context = self._context_of(kind, None)
+            context = self._context_of(kind)
             future: Future[Outcome] = self._pool.submit(
                 self._in_context, context, kind, turn, self.run, program, example
             )
@@ -143,9 +146,18 @@ class Scorer:
         run = entry[1]
         return _done(run) if isinstance(run, Outcome) else run
 
-    def call(self, function: Callable[[], Any], *, kind: str, lm: Any = None) -> Future[Any]:
-        """Run any function that calls LMs on the pool, counted as ``kind``."""
-        context, turn = self._context_of(kind, lm), next(self._turns)
+    def call(
+        self, function: Callable[[], Any], *, kind: str, lm: Any = None, adapter: Any = None
+    ) -> Future[Any]:
+        """Run any function that calls LMs on the pool, counted as ``kind``.
+
+        Args:
+            function: what to run.
+            kind: what the LM calls are counted as.
+            lm: in place of the task LM.
+            adapter: of that LM; None to leave it to ``dspy.settings``.
+        """
+        context, turn = self._context_of(kind, lm, adapter), next(self._turns)
         return self._pool.submit(self._in_context, context, kind, turn, function)
 
     def traced(self, program: Any, example: Any, *, kind: str) -> Future[Outcome]:
@@ -219,7 +231,7 @@ class Scorer:
             while not self._closed and (turn := next(turns)) < len(batch.left):
                 batch.found[batch.left[turn]] = run(batch.left[turn])
 
-        context = self._context_of(kind, None)
+        context = self._context_of(kind)
         batch.workers = [
             self._pool.submit(context.copy().run, work)
             for _ in range(min(self.threads, len(batch.left)))
@@ -305,21 +317,21 @@ class Scorer:
             return replace(result, requests=tuple(run.keys))
         return result
 
-    def _context_of(self, kind: str, lm: Any) -> contextvars.Context:
+    def _context_of(self, kind: str, lm: Any = None, adapter: Any = None) -> contextvars.Context:
         """The DSPy context of a kind of call, made once: entering one takes its time."""
         entry = self._contexts.get((kind, id(lm)))
         if entry is None:
             context = self._context.copy()
-            entered = context.run(self._enter, kind, lm)
+            entered = context.run(self._enter, kind, lm, adapter)
             self._entered.append((context, entered))
             entry = self._contexts[kind, id(lm)] = (lm, context)
         return entry[1]
 
-    def _enter(self, kind: str, lm: Any) -> Any:
+    def _enter(self, kind: str, lm: Any, adapter: Any) -> Any:
         own = lm is None or lm is self.lm
         chosen = {
             "lm": around(self.store, self.task_lm if own else lm),
-            "adapter": self.adapter if own else adapter_for(lm),
+            "adapter": self.adapter if own else adapter,
         }
         given = {name: value for name, value in chosen.items() if value is not None}
         entered = seam.tracked(self.meter.tracker(kind), trace=None, **given)

@@ -14,15 +14,16 @@ import pytest
 import rapidfuzz.process
 import scipy.stats
 import scripted
+from prompted import python_path
 
-from pytest_mipro import MIPRO, PlainAdapter, prompttest
+from pytest_mipro import MIPRO, PlainAdapter, prompttest, session
 from pytest_mipro.gate import fast
 from pytest_mipro.optimizers import fitting
 from pytest_mipro.report import facts, github, plan, terminal
 
 # pytester forgets the modules that a run imports, and numpy cannot be imported twice: what the
 # runs need stays loaded.
-OURS = (MIPRO, PlainAdapter, prompttest, fast, fitting, facts, github, plan, terminal)
+OURS = (MIPRO, PlainAdapter, prompttest, session, fast, fitting, facts, github, plan, terminal)
 KEPT_LOADED = (*OURS, np, optuna, rapidfuzz.process, scipy.stats, scripted)
 
 # pytester runs pytest again and again in this process, and each run imports the plugins anew. Where
@@ -34,6 +35,12 @@ if sys.dont_write_bytecode:
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 pytest_plugins = ["pytester"]
+
+# DSPy would fetch the newest prices of models, in every process anew; what it ships serves here.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "true"
+
+# Whoever has hypothesis installed would import it anew at the end of each of pytester's runs.
+INI = "[pytest]\naddopts = -p no:hypothesispytest\n{more}\n"
 
 CONFTEST = """
 import pytest
@@ -61,8 +68,7 @@ def project(
 ) -> Callable[..., pytest.Pytester]:
     """Make a project whose LM is scripted, with one mipro test in it unless told otherwise."""
 
-    # Before what is there, which may say where the package under test is.
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", python_path())
 
     def make(
         test: str | None = None,
@@ -74,7 +80,7 @@ def project(
         pytester.syspathinsert(Path(__file__).parent)
         pytester.makeconftest(CONFTEST.format(script=script))
         pytester.makepyfile(test_it=test or TEST.format(threshold=threshold))
-        pytester.makeini(f"[pytest]\n{ini}\n")
+        pytester.makeini(INI.format(more=ini))
         return pytester
 
     return make

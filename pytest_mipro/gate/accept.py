@@ -10,7 +10,6 @@ from pytest_mipro.files.location import Location
 from pytest_mipro.files.promptfile import PromptFile, ScoreEntry, ScoresEntry
 from pytest_mipro.files.scoresfile import RecordedScore, ScoresFile
 from pytest_mipro.gate.intervals import interval
-from pytest_mipro.lm.description import varies
 from pytest_mipro.outcome import Scored, refuse_unscored
 from pytest_mipro.prompts import digest
 from pytest_mipro.scoring import Scorer
@@ -33,15 +32,19 @@ def score_entry(facts: TaskFacts, scored: Scored) -> ScoreEntry:
     )
 
 
-def runs_to_record(settings: Settings, lm: Any) -> int:
+def runs_to_record(settings: Settings, *, varies: bool) -> int:
     """How often each example is run for the scores to compare with later.
 
     Where answers vary, the recorded scores are as noisy as today's; more runs of them, paid for
     once, let each gate see smaller drops.
+
+    Args:
+        settings: of the test.
+        varies: whether the LM may answer the same request differently.
     """
     if settings.recorded_repeats is not None:
         return max(settings.recorded_repeats, settings.repeats)
-    return max(RECORDED_REPEATS, settings.repeats) if varies(lm) else settings.repeats
+    return max(RECORDED_REPEATS, settings.repeats) if varies else settings.repeats
 
 
 def update(
@@ -65,7 +68,7 @@ def update(
         CannotJudge: the LM could not be asked for the further runs; nothing is written.
         PromptFileError: a file cannot be written.
     """
-    scored = _widened(scored, file, scorer, runs_to_record(settings, scorer.task_lm))
+    scored = _widened(scored, file, scorer, runs_to_record(settings, varies=scorer.varies))
     updated = file.model_copy(
         update={
             "scores": ScoresEntry(

@@ -11,7 +11,7 @@ from pytest_mipro.gate.decision import Comparison, Verdict
 from pytest_mipro.gate.evidence import Failure, Flip
 from pytest_mipro.lm.usage import Usage
 
-__all__ = ["GateResult", "Verdict"]
+__all__ = ["GateResult", "Usage", "Verdict"]
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,3 @@ def adapter_for(lm: Any, name: str | None = None) -> Any:
         return None
     kinds = {"chat": dspy.ChatAdapter, "json": dspy.JSONAdapter, "xml": dspy.XMLAdapter}
     return kinds[name]()
-
-
-def adapter_name(adapter: Any) -> str:
-    """The adapter's class name, of DSPy's default where there is none."""
-    import dspy
-
-    return type(adapter or dspy.settings.adapter or dspy.ChatAdapter()).__name__

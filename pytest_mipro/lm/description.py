@@ -1,4 +1,4 @@
-"""What is known of an LM, and what may be written of it."""
+"""What is known of an LM and an adapter, and what may be written of them."""
 
 from __future__ import annotations
 
@@ -25,3 +25,10 @@ def described(lm: Any) -> dict[str, Any]:
         "lm": str(getattr(lm, "model", type(lm).__name__)),
         "decoding": {key: settings[key] for key in kept if settings.get(key) is not None},
     }
+
+
+def adapter_name(adapter: Any) -> str:
+    """The adapter's class name, of DSPy's default where there is none."""
+    import dspy
+
+    return type(adapter or dspy.settings.adapter or dspy.ChatAdapter()).__name__

@@ -20,6 +20,8 @@ from dspy.adapters.base import Adapter
 from dspy.adapters.utils import parse_value
 from dspy.utils.exceptions import AdapterParseError
 
+from pytest_mipro.prompts import plain_value
+
 # Long enough for a sentence of reasoning or a proposed instruction, and short enough that a
 # small model that has lost its way stops soon.
 MAX_TEXT_CHARACTERS = 400
@@ -170,10 +172,9 @@ def _one_line(value: Any) -> str:
 
 
 def _serialized(value: Any) -> str:
-    if isinstance(value, enum.Enum):
-        return str(value.value)
-    if hasattr(value, "model_dump_json"):
-        return str(value.model_dump_json())
-    if isinstance(value, (dict, list, tuple)):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+    """As it stands in a prompt file, so that a demo read from one is shown as when it was made."""
+    try:
+        plain = plain_value(value)
+    except TypeError:
+        return str(value)
+    return json.dumps(plain, ensure_ascii=False) if isinstance(plain, (dict, list)) else str(plain)

@@ -15,7 +15,6 @@ from pytest_mipro.files.promptfile import PromptFile, ScoresEntry
 from pytest_mipro.gate.accept import runs_to_record, score_entry, write_scores
 from pytest_mipro.gate.intervals import interval
 from pytest_mipro.gate.paired import PairedTest, paired_test
-from pytest_mipro.lm.description import described
 from pytest_mipro.optimizers.registry import Candidate, optimizer
 from pytest_mipro.outcome import Outcome, Scored, refuse_unscored
 from pytest_mipro.prompts import Prompts, digest, prompts_of
@@ -149,7 +148,7 @@ class _HeldOut:
         Where the search has seen these examples, it has chosen lucky answers: the next gate would
         look worse with nothing changed. So all of them are asked for anew.
         """
-        wanted = runs_to_record(self.settings, self._scorer.task_lm)
+        wanted = runs_to_record(self.settings, varies=self._scorer.varies)
         kept = [*scored.runs] if self.task.split.test or wanted == 1 else []
         if len(kept) >= wanted:
             return scored
@@ -279,7 +278,7 @@ def _fitted_with(
         if getattr(settings, key) is not None:
             facts["optimizer"][key] = getattr(settings, key)
     if prompt_lm is not None and prompt_lm is not scorer.task_lm:
-        facts["prompt_lm"] = described(prompt_lm)["lm"]
+        facts["prompt_lm"] = scorer.described(prompt_lm)["lm"]
     return facts
 
 

@@ -1,4 +1,4 @@
-"""Beside what else a pytest run is made of: xdist, JUnit XML, --lf, GitHub."""
+"""Beside what else a pytest run is made of: JUnit XML, --lf, GitHub."""
 
 from __future__ import annotations
 
@@ -145,20 +145,6 @@ def test_a_test_in_a_class_and_an_async_program_work(project):
     pytester = project(test)
     pytester.runpytest("--mipro-optimize", "--mipro-budget=200calls").assert_outcomes(passed=1)
     pytester.runpytest().assert_outcomes(passed=1)
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_xdist_gives_one_summary_and_shares_the_permitted_calls(optimized, workers):
-    names = ["one", "two", "three"]
-    body = PLAIN.split("from scripted import *")[1]
-    test = PLAIN.split("\n\n")[0] + "".join(body.replace("sorter(", f"{n}(") for n in names)
-    pytester = optimized(test)
-    result = pytester.runpytest_subprocess("-n", str(workers), "--mipro-threads=6")
-    result.assert_outcomes(passed=3)
-    text = result.stdout.str()
-    assert text.count("name  verdict") + text.count("name   verdict") == 1
-    for name in names:
-        assert len(re.findall(rf"^{name} +pass", text, re.MULTILINE)) == 1
 
 
 @pytest.fixture

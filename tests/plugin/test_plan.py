@@ -63,11 +63,6 @@ def test_the_price_is_the_list_price_of_the_lm(project):
     result.stdout.fnmatch_lines(["*optimise*$* with openai/gpt-4o-mini*"])
 
 
-def test_a_plan_is_one_report_under_xdist(project):
-    result = project(PLANNED).runpytest_subprocess("--mipro-plan", "-n", "2")
-    assert result.stdout.str().count("mipro plan: sorter") == 1
-
-
 def test_a_plan_and_an_optimisation_exclude_each_other(project):
     result = project(PLANNED).runpytest("--mipro-plan", "--mipro-optimize")
     result.stderr.fnmatch_lines(["*--mipro-plan and --mipro-optimize cannot go together*"])

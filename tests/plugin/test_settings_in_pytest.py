@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 
@@ -43,25 +41,33 @@ def test_a_bad_option_is_a_usage_error(project, arguments, message):
     result.stderr.fnmatch_lines([message])
 
 
-def test_the_command_line_comes_before_the_marker(project):
-    pytester = project(
-        """
-        import pytest
-        from scripted import *
+PLACES = """
+import pytest
+from pytest_mipro.fixtures import session_of
 
-        @pytest.mark.mipro(seed=3)
-        def test_sorter(mipro):
-            mipro(Sorter(), metric=exact, trainset=examples(20), valset=examples(10, 50), seed=4,
-                  num_trials=2, num_candidates=2, threshold=0)
-        """,
-        ini="mipro_seed = 5",
-    )
-    path = pytester.path / "prompts" / "sorter.yaml"
-    pytester.runpytest("--mipro-optimize", "--mipro-seed=2")
-    assert "\n  seed: 2\n" in path.read_text()
-    path.unlink()
-    pytester.runpytest("--mipro-optimize")
-    assert "\n  seed: 3\n" in path.read_text()
+def seed_of(request, **call):
+    return session_of(request.config).settings(request.node, call).seed
+
+@pytest.mark.mipro(seed=2)
+def test_marked(request):
+    assert seed_of(request, seed=3) == {marked}
+
+def test_called(request):
+    assert seed_of(request, seed=3) == {called}
+
+def test_bare(request):
+    assert seed_of(request) == {bare}
+"""
+
+
+def test_a_setting_is_taken_from_the_marker_the_call_then_the_ini_file(project):
+    pytester = project(PLACES.format(marked=2, called=3, bare=4), ini="mipro_seed = 4")
+    pytester.runpytest().assert_outcomes(passed=3)
+
+
+def test_the_command_line_comes_before_all_of_them(project):
+    pytester = project(PLACES.format(marked=1, called=1, bare=1), ini="mipro_seed = 4")
+    pytester.runpytest("--mipro-seed=1").assert_outcomes(passed=3)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,8 @@ def test_settings_work_alike_from_every_kind_of_ini(project, name, text):
     pytester = project()
     (pytester.path / "tox.ini").unlink()
     (pytester.path / name).write_text(text)
-    result = pytester.runpytest("--mipro-optimize")
+    options = ("--mipro-optimize", "--mipro-budget=20calls", "-p", "no:hypothesispytest")
+    result = pytester.runpytest(*options)
     result.assert_outcomes(passed=1)
     assert "threads: 2" in (pytester.path / "elsewhere" / "sorter.yaml").read_text()
 
@@ -111,14 +118,17 @@ def test_two_tests_may_not_share_a_file_by_accident(project):
     def test_sorter(mipro):
         mipro(Sorter(), metric=exact, trainset=examples(20), num_trials=2, num_candidates=2)
     """
-    result = project(test).runpytest("--mipro-optimize")
+    result = project(test).runpytest("--mipro-optimize", "--mipro-budget=20calls")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*both use the prompt file*mipro(name=*"])
 
 
 def test_the_plugin_can_be_switched_off(project):
-    result = project("def test_x(): ...").runpytest_subprocess("-p", "no:mipro")
-    result.assert_outcomes(passed=1)
+    pytester = project("def test_x(mipro): ...")
+    pytester.runpytest("--fixtures").stdout.fnmatch_lines(["mipro*"])
+    result = pytester.runpytest("-p", "no:mipro")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*fixture 'mipro' not found*"])
 
 
 def test_the_marker_is_registered(project):
@@ -143,32 +153,10 @@ def test_a_project_without_mipro_tests_imports_nothing_heavy(project):
     pytester.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=1)
 
 
-def test_importing_the_package_imports_neither_pytest_nor_dspy(pytester):
-    code = (
-        "import sys, pytest_mipro; "
-        "assert not {'dspy', 'pytest', 'optuna', 'yaml'} & set(sys.modules)"
-    )
-    assert pytester.run(sys.executable, "-c", code).ret == 0
-
-
-def test_results_are_merged_under_xdist(project):
-    pytester = project()
-    pytester.runpytest("--mipro-optimize").assert_outcomes(passed=1)
-    result = pytester.runpytest_subprocess("-n", "2")
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["name*verdict*", "sorter*pass*"])
-
-
-def test_a_bad_marker_fails_its_test_under_xdist(project):
-    result = project(threshold=80).runpytest_subprocess("-n", "1")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*threshold=80*write 0.80*"])
-
-
-def test_progress_is_shown_while_optimizing(project):
-    pytester = project(script="learns_from_demos, delay=lambda asked: 0.05")
-    result = pytester.runpytest("--mipro-optimize", "--mipro-threads=1", "--mipro-budget=150calls")
-    result.stdout.fnmatch_lines(["mipro sorter: search */* LM calls, score *LM calls in all*left*"])
+def test_progress_is_shown_while_optimizing(project, monkeypatch):
+    monkeypatch.setattr("pytest_mipro.session.PROGRESS_SECONDS", 0.0)
+    result = project().runpytest("--mipro-optimize", "--mipro-budget=60calls")
+    result.stdout.fnmatch_lines(["mipro sorter: search */* LM calls, *LM calls in all, 0:0*"])
 
 
 def test_a_budget_and_a_sampler_are_recorded_in_the_prompt_file(project):

@@ -205,7 +205,7 @@ def test_a_change_of_the_code_makes_the_file_stale(project, change):
     pytester = optimized(project, test=OWN)
     old, new = STALE[change]
     pytester.makepyfile(test_it=OWN.replace(old, new))
-    result = pytester.runpytest_subprocess()
+    result = pytester.runpytest()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*STALE*prompts/sorter.yaml*", "*fit it anew with: pytest*"])
 
@@ -214,7 +214,7 @@ def test_stale_names_the_renamed_field(project):
     pytester = optimized(project, test=OWN)
     old, new = STALE["a renamed field"]
     pytester.makepyfile(test_it=OWN.replace(old, new))
-    result = pytester.runpytest_subprocess()
+    result = pytester.runpytest()
     result.stdout.fnmatch_lines(["*predictor 'sort'*field 'text'*signature has 'words'*"])
 
 
@@ -238,19 +238,19 @@ def test_reformatting_and_comments_are_no_change(project):
             "# a comment\n        return self.sort(\n            text=text,\n        )",
         )
     )
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    pytester.runpytest().assert_outcomes(passed=1)
 
 
 def test_changed_data_is_stale_and_can_be_warned_of(project):
     pytester = optimized(project, test=OWN)
     pytester.makepyfile(test_it=OWN.replace("examples(20, 100)", "examples(21, 100)"))
-    result = pytester.runpytest_subprocess()
+    result = pytester.runpytest()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*the examples of the valset changed*"])
-    result = pytester.runpytest_subprocess("--mipro-stale=warn")
+    result = pytester.runpytest("--mipro-stale=warn")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*stale: the examples of the valset changed*"])
-    pytester.runpytest_subprocess("--mipro-stale=ignore").assert_outcomes(passed=1)
+    pytester.runpytest("--mipro-stale=ignore").assert_outcomes(passed=1)
 
 
 def test_another_lm_is_noted_and_the_score_decides(project):

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from pytest_mipro.errors import CannotJudge
+from pytest_mipro.lm.adapters import adapter_for
 from pytest_mipro.optimizers.mipro.guard import Guard
 from pytest_mipro.outcome import is_infrastructure
 from pytest_mipro.prompts import Demo, Prompts, plain_value
@@ -161,7 +162,8 @@ class Proposer:
     def _call(self, request: _Request, seed: int, output: str = "instruction") -> Any:
         self._calls += 1
         asking = _asking(request, self._temperature, seed, output)
-        return self._scorer.call(asking, kind="propose", lm=self._lm)
+        adapter = None if self._lm is None else adapter_for(self._lm)
+        return self._scorer.call(asking, kind="propose", lm=self._lm, adapter=adapter)
 
 
 @dataclass(frozen=True)

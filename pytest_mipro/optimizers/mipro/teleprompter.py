@@ -12,6 +12,7 @@ import dspy
 from dspy.teleprompt import Teleprompter
 
 from pytest_mipro.errors import SettingsError, TaskError
+from pytest_mipro.lm.adapters import adapter_for
 from pytest_mipro.lm.seam import mark_compiled
 from pytest_mipro.optimizers.mipro.demosets import DemoLimits
 from pytest_mipro.optimizers.mipro.effort import BOOTSTRAP_SHARE, Effort
@@ -186,6 +187,7 @@ class MIPRO(Teleprompter):  # type: ignore[misc]
             self.metric,
             lm=task_lm,
             threads=threads,
+            adapter=adapter_for(task_lm),
             metric_threshold=self.metric_threshold,
             listener=self.on_progress,
         ) as scorer:
