@@ -90,7 +90,7 @@ def test_short_values_and_other_variables_are_no_secrets(location, monkeypatch):
 
 def test_the_nearest_recorded_request_is_shown_beside_a_new_one(location):
     written(location, ["Sort the text:\ngood", "Something else entirely"])
-    told = recording.asked_anew(recording.read(location), [request("Sort this text:\ngood")], 5)
+    told = recording.read(location).asked_anew([request("Sort this text:\ngood")], 5)
     head, *lines = told.splitlines()
     assert head.startswith("the code now asks something else: 1 of 5 runs ask what is not in")
     changed = [line.strip() for line in lines if line.strip()[0] in "+-"]
@@ -99,7 +99,7 @@ def test_the_nearest_recorded_request_is_shown_beside_a_new_one(location):
 
 def test_where_everything_is_recorded_there_is_nothing_to_say(location):
     written(location, ["a"])
-    assert recording.asked_anew(recording.read(location), [], 5) == ""
+    assert recording.read(location).asked_anew([], 5) == ""
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from scripted import answer_right, fails_with, learns_from_demos, scripted_lm
 
 from pytest_mipro.errors import CannotJudge
 from pytest_mipro.gate import accept
+from pytest_mipro.lm.description import varies
 from pytest_mipro.settings import Settings
 
 
@@ -36,7 +37,7 @@ def lm(temperature):
     ],
 )
 def test_runs_to_record_rest_on_the_temperature_unless_they_are_set(settings, temperature, runs):
-    assert accept.runs_to_record(Settings(**settings), lm(temperature)) == runs
+    assert accept.runs_to_record(Settings(**settings), varies=varies(lm(temperature))) == runs
 
 
 def test_how_the_prompts_came_about_stays_as_it_is(prompted):

@@ -10,6 +10,7 @@ from scripted import Pipeline, Sorter, answer_right, examples, scripted_lm
 from pytest_mipro import save_prompts
 from pytest_mipro.files import promptfile
 from pytest_mipro.gate import staleness
+from pytest_mipro.lm.description import described
 
 SPLITS = {"trainset": examples(10), "valset": VAL, "testset": examples(20, 200)}
 
@@ -149,7 +150,7 @@ def test_prompts_that_were_saved_by_hand_are_stale_only_where_they_do_not_fit(pr
 
 def test_an_lm_with_other_settings_is_told_by_setting(prompted):
     lm = scripted_lm(answer_right).copy(temperature=0.5, max_tokens=7)
-    assert staleness.transfer(prompted.file, lm) == [
+    assert staleness.transfer(prompted.file, described(lm)) == [
         "transfer not guaranteed: decoding: max_tokens was not set, now it is 7; the score decides",
         "transfer not guaranteed: decoding: temperature was 0.0, now it is 0.5; the score decides",
     ]

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pytest_mipro.gate.statistics import PairedTest
 
 from pytest_mipro.gate.decision import Comparison
 from pytest_mipro.gate.evidence import Failure, Flip
+from pytest_mipro.gate.paired import PairedTest
 from pytest_mipro.gate.result import GateResult
 from pytest_mipro.lm.usage import Usage
 from pytest_mipro.progress import Progress
