@@ -7,7 +7,6 @@ import re
 import threading
 
 import dspy
-import pytest
 from scripted import Pipeline, Sorter, answer_right, exact, examples, learns_from_demos, scripted_lm
 
 from pytest_mipro.optimizers.mipro.bootstrap import Bootstrap
