@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
+
 import dspy
 import pytest
 from dspy import lm15
 from scripted import Pipeline, Sorter, answer_right, exact, examples, fails_with, scripted_lm
 
 from pytest_mipro.errors import MetricError
+from pytest_mipro.lm.store import ResponseStore
 from pytest_mipro.metriccall import to_score
 from pytest_mipro.prompts import prompts_of
 from pytest_mipro.scoring import Scorer
@@ -32,6 +37,101 @@ def test_each_prompts_and_example_is_run_once():
         for _ in range(3):
             scorer.score(prompts_of(program), examples(5), kind="gate")
         assert scorer.meter.usage.total_calls == len(lm.engine.asked) == 5
+
+
+def test_an_example_that_was_scored_is_not_run_again():
+    judged = []
+
+    def metric(example, prediction, trace=None):
+        judged.append(example.text)
+        return True
+
+    program, data = Sorter(), examples(5)
+    with Scorer(program, metric, lm=scripted_lm(answer_right)) as scorer:
+        first = scorer.score(prompts_of(program), data, kind="gate")
+        again = scorer.score(prompts_of(program), data, kind="gate")
+        found = [scorer.submit(prompts_of(program), ex, kind="gate").result() for ex in data]
+    assert again == found == first
+    assert len(judged) == 5
+
+
+def test_another_repeat_asks_anew():
+    lm, program, data = scripted_lm(answer_right), Sorter(), examples(3)
+    with Scorer(program, exact, lm=lm) as scorer:
+        for repeat in (0, 1, 1, 2):
+            scorer.score(prompts_of(program), data, kind="gate", repeat=repeat)
+    assert len(lm.engine.asked) == 9
+
+
+@pytest.fixture
+def cached_lm():
+    """An LM whose answers DSPy keeps, in a cache of its own."""
+    before = dspy.cache
+    dspy.configure_cache(enable_disk_cache=False)
+    yield scripted_lm(answer_right).copy(cache=True)
+    dspy.cache = before
+
+
+def test_a_repeat_goes_past_the_cache_of_dspy(cached_lm):
+    program, data = Sorter(), examples(3)
+    for _ in range(2):
+        with Scorer(program, exact, lm=cached_lm) as scorer:
+            scorer.score(prompts_of(program), data, kind="gate", repeat=1)
+    assert len(cached_lm.engine.asked) == 6
+
+
+def test_what_the_cache_of_dspy_answers_is_counted_as_paid_for_before(cached_lm):
+    program, data, usages = Sorter(), examples(3), []
+    for _ in range(2):
+        with Scorer(program, exact, lm=cached_lm) as scorer:
+            scorer.score(prompts_of(program), data, kind="gate")
+            usages.append(scorer.meter.usage)
+    assert len(cached_lm.engine.asked) == 3
+    assert [(usage.total_calls, usage.reused) for usage in usages] == [(3, 0), (3, 3)]
+
+
+def test_what_is_to_go_after_waits_for_what_is_asked_for_later():
+    begun, free = threading.Event(), threading.Event()
+
+    def script(asked):
+        begun.set()
+        assert free.wait(10)
+        return answer_right(asked)
+
+    lm, program = scripted_lm(script), Sorter()
+    first, last, second = examples(3)
+    with Scorer(program, exact, lm=lm, threads=1) as scorer:
+        prompts = prompts_of(program)
+        runs = [scorer.submit(prompts, first, kind="search")]
+        assert begun.wait(10)
+        runs.append(scorer.submit(prompts, last, kind="search", after=10))
+        runs.append(scorer.submit(prompts, second, kind="search"))
+        while len(scorer._slots._waiting) < 2:
+            time.sleep(0.001)
+        free.set()
+        assert [run.result(10).score for run in runs] == [1.0] * 3
+    order = [asked.field("text") for asked in lm.engine.asked]
+    assert order == [example.text for example in (first, second, last)]
+
+
+class AsksAtOnce(dspy.Module):
+    """Awaits three answers at a time."""
+
+    def __init__(self):
+        super().__init__()
+        self.sort = dspy.Predict(Sorter().sort.signature)
+
+    async def aforward(self, text):
+        answers = [self.sort.acall(text=f"{text} {n}") for n in range(3)]
+        return (await asyncio.gather(*answers))[0]
+
+
+def test_calls_that_are_awaited_take_slots_too():
+    lm = scripted_lm(answer_right, delay=lambda asked: 0.01)
+    outcomes, _ = scored(lm, program=AsksAtOnce(), threads=2, count=4)
+    assert len(lm.engine.asked) == 12
+    assert {o.kind for o in outcomes} == {"scored"}
+    assert lm.engine.most_in_flight <= 2
 
 
 def test_calls_are_counted_by_kind_and_tokens_added_up():
@@ -98,6 +198,13 @@ def test_an_outage_that_the_program_swallows_is_not_scored():
     lm = scripted_lm(fails_with(lambda: lm15.ServerError("down"), 3))
     outcomes, _ = scored(lm, program=Shrugs())
     assert [o.score for o in outcomes] == [None, 1.0, 1.0, None, 1.0, 1.0]
+
+
+def test_what_a_recording_does_not_hold_is_not_scored_though_the_program_swallows_it():
+    store, program = ResponseStore(closed=True), Shrugs()
+    with Scorer(program, exact, lm=scripted_lm(answer_right), store=store) as scorer:
+        outcomes = scorer.score(prompts_of(program), examples(2), kind="gate")
+    assert {(o.score, o.kind) for o in outcomes} == {(None, "unrecorded")}
 
 
 class AsksAgain(Sorter):

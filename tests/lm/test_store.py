@@ -8,7 +8,7 @@ import dspy
 import pytest
 from scripted import Asked, Sorter, answer_right, scripted_lm
 
-from pytest_mipro.errors import MiproError
+from pytest_mipro.errors import MiproError, NotRecorded
 from pytest_mipro.lm import seam
 from pytest_mipro.lm.answering import RUN, Asking, around
 from pytest_mipro.lm.requests import canonical, key_of
@@ -61,6 +61,24 @@ def test_an_answer_outlives_the_process(tmp_path):
     RUN.reset(token)
     assert asked(later) == 0
     assert reused == [{"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}]
+
+
+def test_what_an_earlier_run_paid_for_is_counted_once_however_often_it_is_used(tmp_path):
+    path = tmp_path / "responses.sqlite3"
+    ask(around(ResponseStore(path), scripted_lm(answer_right)))
+    reused, later = [], around(ResponseStore(path), scripted_lm(answer_right))
+    for _ in range(3):
+        token = RUN.set(Asking(reused.append))
+        ask(later)
+        RUN.reset(token)
+    assert len(reused) == 1
+
+
+def test_a_closed_store_refuses_what_it_does_not_hold():
+    lm = scripted_lm(answer_right)
+    with pytest.raises(NotRecorded):
+        ask(around(ResponseStore(closed=True), lm))
+    assert asked(lm) == 0
 
 
 def test_git_is_told_to_ignore_the_store(tmp_path):

@@ -73,15 +73,63 @@ def test_labeled_only_works_without_bootstrapping():
     assert "bootstrap" not in program.mipro.usage.calls
 
 
-def test_a_teacher_makes_the_demos():
-    lm = scripted_lm(lambda asked: {"label": "good"} if asked.demos == 0 else answer_right(asked))
+def answer_wrong(asked):
+    return {"label": {"good": "bad", "bad": "good"}[answer_right(asked)["label"]]}
+
+
+def small(**options):
+    """An optimiser whose demos are all bootstrapped."""
+    return MIPRO(metric=exact, budget="60calls", max_labeled_demos=0, num_threads=4, **options)
+
+
+def test_the_demos_are_the_teachers():
+    """The student alone is never right, and the teacher always is."""
+
+    def script(asked):
+        taught = "as I taught you" in asked.instructions or asked.demos
+        return answer_right(asked) if taught else answer_wrong(asked)
+
     teacher = Sorter()
-    teacher.sort.demos = [dspy.Example(text="text number 900", label="good")]
-    program = MIPRO(metric=exact, task_model=lm, max_labeled_demos=0).compile(
+    teacher.sort.signature = teacher.sort.signature.with_instructions("Sort, as I taught you.")
+    data = {"trainset": examples(20), "valset": examples(10, 100)}
+    lm = scripted_lm(script)
+    assert small(task_model=lm).compile(Sorter(), **data).sort.demos == []
+    compiled = small(task_model=lm).compile(Sorter(), teacher=teacher, **data)
+    assert compiled.sort.demos
+    assert all(exact(demo, answer_of(demo)) for demo in compiled.sort.demos)
+    assert compiled.sort.signature.instructions != teacher.sort.signature.instructions
+
+
+def answer_of(demo):
+    number = int(demo.text.split()[-1])
+    return dspy.Prediction(label="good" if number % 2 == 0 else "bad")
+
+
+@pytest.mark.parametrize("teacher", [None, Sorter()])
+def test_the_teachers_lm_may_be_another(teacher):
+    def script(asked):
+        return answer_right(asked) if asked.demos else answer_wrong(asked)
+
+    large = scripted_lm(answer_right)
+    compiled = small(task_model=scripted_lm(script), teacher_settings={"lm": large}).compile(
         Sorter(), trainset=examples(20), valset=examples(10, 100), teacher=teacher
     )
-    assert {demo.label for demo in program.sort.demos} <= {"good", "bad"}
-    assert program.mipro.search.best.score == 1.0
+    assert compiled.mipro.usage.calls["bootstrap"] == len(large.engine.asked) > 0
+    assert compiled.sort.demos
+    assert compiled.sort.lm is None
+
+
+def test_without_a_validation_set_no_example_is_both_shown_and_scored():
+    lm = scripted_lm(learns_from_demos)
+    MIPRO(metric=exact, task_model=lm, budget="80calls", max_bootstrapped_demos=0).compile(
+        Sorter(), trainset=examples(20)
+    )
+    runs = [asked for asked in lm.engine.asked if asked.field("text")]
+    scored = {asked.field("text") for asked in runs}
+    shown = " ".join(text for asked in runs for _, text in asked.messages[:-1])
+    assert len(scored) == 10
+    assert shown
+    assert [text for text in scored if f"{text}\n" in shown] == []
 
 
 def test_a_compiled_student_can_be_compiled_again():
