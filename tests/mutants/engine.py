@@ -190,16 +190,16 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an instruction that gives away an example is dropped",
-        _PROPOSE,
-        "return None if any(secret in squeezed for secret in self._secrets) else text",
+        "optimizers/mipro/guard.py",
+        "return None if any(given in squeezed for given in self._inputs) else text",
         "return text",
         ("optimizers/test_propose.py",),
     ),
     Mutant(
         "a repetition is dropped",
-        _PROPOSE,
-        "if any(squeezed == _squeezed(other) for other in known):",
-        "if text in known:",
+        "optimizers/mipro/guard.py",
+        "if any(squeezed == _squeezed(other) for other in taken):",
+        "if text in taken:",
         ("optimizers/test_propose.py",),
     ),
     # The phases and their shares.

@@ -234,7 +234,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a gate reports its progress",
         "prompttest.py",
-        'reporter.phase("gate", len(self.task.split.gate[1]))',
+        'scorer.reporter.phase("gate", len(self.task.split.gate[1]))',
         "pass",
         (PROMPTED,),
     ),
@@ -429,8 +429,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a renamed field is told once",
         "gate/staleness.py",
-        "if recorded not in (None, signature) and not told:",
-        "if recorded not in (None, signature):",
+        "if differs(recorded, signature) and not told:",
+        "if differs(recorded, signature):",
         (STALENESS,),
     ),
     Mutant(
@@ -458,7 +458,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "where answers vary scores are recorded of three runs",
         "gate/accept.py",
-        "return max(RECORDED_REPEATS, settings.repeats) if varies(lm) else settings.repeats",
+        "return max(RECORDED_REPEATS, settings.repeats) if varies else settings.repeats",
         "return settings.repeats",
         (ACCEPT, PROMPTED),
     ),
@@ -508,7 +508,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "scores of another metric are not compared",
         "gate/judge.py",
-        "if file.metric != facts.fingerprints.metric:",
+        "if facts.fingerprints.is_other_metric(file.metric):",
         "if False:",
         (PROMPTED,),
     ),
