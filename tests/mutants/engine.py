@@ -46,10 +46,17 @@ MUTANTS: tuple[Mutant, ...] = (
         ("optimizers/test_bootstrap.py",),
     ),
     Mutant(
-        "bootstrapping stops when there are enough traces",
+        "bootstrapping asks for no more than is likely to be needed",
         _BOOTSTRAP,
-        "self._passed < self._wanted and len(self._asked) < self._most_calls",
-        "len(self._asked) < self._most_calls",
+        "most = min(width, 2 * (self._wanted - self._passed), affordable)",
+        "most = min(width, affordable)",
+        ("optimizers/test_bootstrap.py",),
+    ),
+    Mutant(
+        "bootstrapping stops within its calls",
+        _BOOTSTRAP,
+        " and len(self._asked) < self._most_calls\n",
+        "\n",
         ("optimizers/test_bootstrap.py",),
     ),
     Mutant(
@@ -282,7 +289,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a configuration meets no example twice",
         _RACE,
         "        runner.submitted += len(block)\n",
-        "        runner.submitted += len(block) - 1\n",
+        "        runner.submitted += len(block) - (len(block) > 1)\n",
         ("optimizers/test_race.py",),
     ),
     Mutant(
@@ -388,6 +395,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "        )\n"
         "        visit = self.running.popleft()\n",
         ("optimizers/test_search.py::test_slow_and_fast_calls_give_the_same_result",),
+    ),
+    Mutant(
+        "Optuna says nothing of its studies",
+        _RACE,
+        "        optuna.logging.set_verbosity(optuna.logging.WARNING)\n",
+        "",
+        ("optimizers/test_race.py",),
     ),
     # What is learned.
     Mutant(
