@@ -375,7 +375,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _SEARCH,
         "    return mean < -DROP_ERRORS * math.sqrt(variance / n)\n",
         "    return False\n",
-        ("optimizers/test_race.py",),
+        ("optimizers/test_race.py::test_what_falls_behind_is_dropped_by_tpe_after_a_few_examples",),
     ),
     Mutant(
         "the calls in flight are all that may be over the budget",
@@ -414,8 +414,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "hard examples do not count against those who met them",
         _EFFECTS,
-        "        hardness = self._totals / noise - by_example.T @ self._mean\n",
-        "        hardness = 0 * self._totals\n",
+        "        self._by_example[np.ix_(columns, list(examples))] += weights[:, None]\n",
+        "",
         ("optimizers/test_effects.py",),
     ),
     Mutant(
