@@ -97,7 +97,7 @@ class Copy:
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # its bytecode is valid again
         if status is None:
             return f"hangs: no result in {seconds} seconds"
-        lines = [line for line in output.splitlines() if line.startswith("FAILED ")]
+        lines = [line for line in output.splitlines() if line.startswith("FAILED tests/")]
         failed = [line.removeprefix("FAILED ").split(" - ")[0] for line in lines]
         return "" if status == 0 else next(iter(failed), f"pytest ended with {status}")
 

@@ -368,7 +368,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _SAMPLERS,
         "        self._hear(study)\n        if self.model.observed < WARM_UP:\n",
         "        self._hear(study)\n        if True:\n",
-        ("optimizers/test_samplers.py",),
+        ("optimizers/test_samplers.py::test_a_configuration_that_lost_is_hardly_proposed_again",),
     ),
     Mutant(
         "TPE's losers are pruned",
@@ -480,7 +480,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "scoring.py",
         "                predictor.lm = around(self.store, predictor.lm)\n",
         "                pass\n",
-        ("optimizers/test_mipro.py::test_the_teachers_lm_may_be_another",),
+        ("test_scoring.py",),
     ),
     # The store, the slots and what is noted of a run.
     Mutant(
