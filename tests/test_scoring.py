@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 
 import dspy
 import pytest
@@ -53,6 +54,17 @@ def test_an_example_that_was_scored_is_not_run_again():
         found = [scorer.submit(prompts_of(program), ex, kind="gate").result() for ex in data]
     assert again == found == first
     assert len(judged) == 5
+
+
+def test_an_lm_of_a_predictors_own_is_not_asked_again_what_another_configuration_asked():
+    own, program, data = scripted_lm(answer_right), Pipeline(), examples(3)
+    program.sort.lm = own
+    prompts = prompts_of(program)
+    other = {**prompts, "check": replace(prompts["check"], instructions="Check it otherwise.")}
+    with Scorer(program, exact, lm=scripted_lm(answer_right)) as scorer:
+        for tried in (prompts, other):
+            scorer.score(tried, data, kind="search")
+    assert len(own.engine.asked) == 3
 
 
 def test_another_repeat_asks_anew():

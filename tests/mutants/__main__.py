@@ -86,15 +86,19 @@ class Copy:
 
     def notices(self, mutant: Mutant, tests: Sequence[str], seconds: float) -> str:
         """Which test notices a mutant, or that it hangs; empty where it survives."""
-        path = self._folder / PACKAGE.name / mutant.path
-        path.write_text(broken(mutant), encoding="utf-8")
+        package = self._folder / PACKAGE.name
+        path = package / mutant.path
+        text, times = path.read_bytes(), path.stat()
+        path.write_text(broken(mutant, package), encoding="utf-8")
         try:
             status, output = self.run(tests, seconds)
         finally:
-            shutil.copy2(PACKAGE / mutant.path, path)
+            path.write_bytes(text)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # its bytecode is valid again
         if status is None:
             return f"hangs: no result in {seconds} seconds"
-        failed = [line.split(" ")[1] for line in output.splitlines() if line.startswith("FAILED ")]
+        lines = [line for line in output.splitlines() if line.startswith("FAILED tests/")]
+        failed = [line.removeprefix("FAILED ").split(" - ")[0] for line in lines]
         return "" if status == 0 else next(iter(failed), f"pytest ended with {status}")
 
     def run(

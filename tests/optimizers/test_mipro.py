@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import dspy
 import pytest
 from scripted import (
@@ -126,10 +128,11 @@ def test_without_a_validation_set_no_example_is_both_shown_and_scored():
     )
     runs = [asked for asked in lm.engine.asked if asked.field("text")]
     scored = {asked.field("text") for asked in runs}
-    shown = " ".join(text for asked in runs for _, text in asked.messages[:-1])
+    earlier = " ".join(text for asked in runs for _, text in asked.messages[:-1])
+    shown = set(re.findall(r"text number \d+", earlier))
     assert len(scored) == 10
-    assert shown
-    assert [text for text in scored if f"{text}\n" in shown] == []
+    assert len(shown) > 4
+    assert scored & shown == set()
 
 
 def test_a_compiled_student_can_be_compiled_again():

@@ -146,12 +146,11 @@ def test_the_proposals_of_a_wave_get_different_tips():
 
 
 def test_the_same_question_is_put_anew_for_each_proposal():
-    _, engine = proposed(
-        ["A first way to do it.", "A second way to do it.", "A third way to do it."],
-        grounding=Grounding(False, False, False, False),
-    )
+    ways = [f"A way to do it, number {n}." for n in range(5)]
+    found, engine = proposed(ways, count=6, grounding=Grounding(False, False, False, False))
     assert len({asked.last for asked in engine.asked}) == 1
-    assert len(engine.asked) == 3
+    assert len(engine.asked) == 5
+    assert sorted(found["sort"][1:]) == ways
 
 
 def test_what_is_asked_for_again_is_not_answered_by_the_answer_that_was_dropped():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
+import optuna
 import pytest
 from racing import WAYS, obeys, space_of
 from scripted import Sorter, exact, examples, scripted_lm
@@ -134,3 +136,14 @@ def test_what_falls_behind_is_dropped_by_tpe_after_a_few_examples():
     assert first == second == 40  # until one has met all examples, there is no leader
     assert len(others) > 5
     assert max(others) <= 10
+
+
+def test_optuna_says_nothing_of_its_studies(sampler, caplog, monkeypatch):
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    monkeypatch.setattr(logging.getLogger("optuna"), "handlers", [caplog.handler])
+    try:
+        raced(space_of(Sorter(), WAYS[:2]), calls=30, sampler=sampler)
+    finally:
+        optuna.logging.set_verbosity(before)
+    assert [record.getMessage() for record in caplog.records] == []

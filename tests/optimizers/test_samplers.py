@@ -28,17 +28,17 @@ def proposals(space, outcomes, count=60, *, examples=20, finalists=(), open_to=l
     return [dict(study.ask(slots).params) for _ in range(count)]
 
 
-def test_the_first_predictors_prompts_of_the_best_are_often_kept():
+def test_new_configurations_often_keep_the_first_predictors_prompts_of_the_best():
     space = space_of(Pipeline(), WAYS)
-    alike = [1.0, 0.0] * 5
-    outcomes = [
-        ({**space.seed(), "sort.instruction": n, "check.instruction": n}, alike) for n in range(10)
-    ]
-    best = {**space.seed(), "sort.instruction": 4, "check.instruction": 4}
-    found = proposals(space, [*outcomes, (best, [1.0] * 4 + [0.0] + [1.0] * 5)])
-    new = [choice for choice in found if choice["check.instruction"] != 4]
+    good, bad = (
+        {slot: n if "instruction" in slot else 0 for slot in space.slots()} for n in (4, 7)
+    )
+    outcomes = [(good, [1.0, 0.0] * 10), (bad, [0.0] * 20)]
+    new = [choice for choice in proposals(space, outcomes, 200) if choice != good]
     kept = [choice for choice in new if choice["sort.instruction"] == 4]
+    alike = [choice for choice in new if choice["check.instruction"] == 4]
     assert len(kept) > 0.3 * len(new)
+    assert len(kept) > len(alike) + 0.15 * len(new)
 
 
 def test_a_configuration_that_lost_is_hardly_proposed_again():

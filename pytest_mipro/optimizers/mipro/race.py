@@ -156,6 +156,7 @@ class Race:
     ) -> None:
         self.space, self.plan, self.reporter = space, plan, scorer.reporter
         self.model = samplers.OutcomeSampler(space, len(examples), plan.seed, self.open_to)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = optuna.create_study(direction="maximize", sampler=self.model)
         self.distributions = samplers.distributions(space.slots())
         self.running: deque[Visit] = deque()

@@ -37,7 +37,6 @@ def search(race: Race) -> SearchResult:
     Raises:
         CannotJudge: the LM could not be asked for a whole block of examples.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     plan = race.plan
     race.reporter.phase("search", plan.calls)
     if plan.sampler == "tpe":
