@@ -89,7 +89,7 @@ def test_short_values_and_other_variables_are_no_secrets(location, monkeypatch):
 
 
 def test_the_nearest_recorded_request_is_shown_beside_a_new_one(location):
-    written(location, ["Sort the text:\ngood", "Something else entirely"])
+    written(location, ["Another thing", "Sort the text:\ngood", "Zebras are striped"])
     told = recording.read(location).asked_anew([request("Sort this text:\ngood")], 5)
     head, *lines = told.splitlines()
     assert head.startswith("the code now asks something else: 1 of 5 runs ask what is not in")

@@ -113,7 +113,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "session.py",
         "return isinstance(outcome, CannotJudge)",
         "return False",
-        (SESSION, XDIST),
+        (SESSION,),
     ),
     # Settings.
     Mutant(
@@ -143,7 +143,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "plugin.py",
         "report.mipro_plans = state.plans.pop(item.nodeid, [])",
         "report.mipro_plans = []",
-        (XDIST, "plugin/test_plan.py"),
+        ("plugin/test_plan.py",),
     ),
     Mutant(
         "a plan skips a test that is ready",
