@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
@@ -52,10 +53,14 @@ def test_of_those_who_wait_the_lowest_turn_goes_first():
 
 def test_a_slot_is_given_back_after_an_error():
     slots = CallSlots(1)
-    for _ in range(3):
-        try:
-            with slots.held(0):
+
+    def fail_and_hold():
+        for _ in range(3):
+            with contextlib.suppress(ValueError), slots.held(0):
                 raise ValueError
-        except ValueError:
-            pass
-    slots.acquire(0)
+        slots.acquire(0)
+
+    thread = threading.Thread(target=fail_and_hold, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()

@@ -55,8 +55,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "bootstrapping stops within its calls",
         _BOOTSTRAP,
-        " and len(self._asked) < self._most_calls\n",
-        "\n",
+        "most = min(width, 2 * (self._wanted - self._passed), affordable)",
+        "most = min(width, 2 * (self._wanted - self._passed))",
         ("optimizers/test_bootstrap.py",),
     ),
     Mutant(
