@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import signal
@@ -13,8 +12,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from prompted import python_path
 
 THREADS = 4
+# Without what costs a start more than the rest of it.
+LIGHT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--assert=plain")
+PYTEST = (sys.executable, "-m", "pytest", *LIGHT)
 
 CONFTEST = """
 import hashlib
@@ -50,7 +53,7 @@ def test_pipeline(mipro):
 
 
 def command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "--mipro-optimize", "-p", "no:cacheprovider", *options]
+    return [*PYTEST, "--mipro-optimize", *options]
 
 
 def project(path: Path) -> Path:
@@ -89,7 +92,7 @@ def asked(path: Path) -> list[str]:
 
 @pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", python_path())
     return project(tmp_path / "whole"), project(tmp_path / "killed")
 
 
@@ -124,7 +127,5 @@ def test_a_gate_asks_the_lm_of_today(paths: tuple[Path, Path]) -> None:
     path, _ = paths
     finished(path)
     once = len(asked(path))
-    subprocess.run(
-        [*command()[:3], "-p", "no:cacheprovider"], cwd=path, capture_output=True, check=True
-    )
+    subprocess.run(PYTEST, cwd=path, capture_output=True, check=True)
     assert len(asked(path)) == once + 2 * 20
