@@ -19,7 +19,6 @@ from pytest_mipro.lm.store import ResponseStore
 from pytest_mipro.optimizers.mipro.demosets import DemoLimits
 from pytest_mipro.optimizers.mipro.effort import Effort
 from pytest_mipro.optimizers.mipro.optimizer import optimize
-from pytest_mipro.progress import Reporter
 from pytest_mipro.prompts import prompts_of
 from pytest_mipro.scoring import Scorer
 
@@ -43,7 +42,6 @@ def optimized(scorer, *, effort=None, calls=120, valset=20):
         effort=effort or Effort.within(calls, len(scorer.program.predictors()), LIMITS),
         limits=LIMITS,
         seed=0,
-        reporter=Reporter(None, lambda: 0),
     )
 
 
